@@ -2,11 +2,4 @@ module github.com/freshet-go/freshet
 
 go 1.26.0
 
-require (
-	github.com/gofrs/flock v0.13.1 // indirect
-	github.com/hashicorp/go-cleanhttp v0.5.2 // indirect
-	github.com/hashicorp/go-retryablehttp v0.7.8 // indirect
-	golang.org/x/oauth2 v0.37.0 // indirect
-	golang.org/x/sync v0.24.0 // indirect
-	golang.org/x/sys v0.47.0 // indirect
-)
+require golang.org/x/oauth2 v0.37.0

@@ -1,0 +1,204 @@
+package transport
+
+import (
+	"fmt"
+	"io"
+	"log/slog"
+	"math/rand/v2"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/oauth2"
+
+	"github.com/freshet-go/freshet/tokenstore"
+)
+
+// A Token is an access token as a [Source] hands it out. The zero Token is none.
+// A Token never changes, may be copied and used at once by many, and prints
+// nothing secret.
+type Token struct{ issue *issue }
+
+// Reveal returns the access token itself.
+func (t Token) Reveal() string {
+	if t.issue == nil {
+		return ""
+	}
+	return t.issue.access.Token.Reveal()
+}
+
+// IsZero reports whether t is no token.
+func (t Token) IsZero() bool { return t.issue == nil }
+
+// Type returns the token's type, "Bearer" where the server gave none.
+func (t Token) Type() string {
+	if t.issue == nil {
+		return ""
+	}
+	return t.issue.scheme()
+}
+
+// Expiry returns when the token ends by this host's clock; zero is unknown.
+func (t Token) Expiry() time.Time {
+	if t.issue == nil {
+		return time.Time{}
+	}
+	return t.issue.access.Expiry
+}
+
+// Target returns what the token is for: "" or the resource or scopes that were
+// asked for.
+func (t Token) Target() string {
+	if t.issue == nil {
+		return ""
+	}
+	return t.issue.access.Target
+}
+
+// Scope returns the granted scope, space-separated (RFC 6749 §3.3).
+func (t Token) Scope() string {
+	if t.issue == nil {
+		return ""
+	}
+	if t.issue.access.Scope != "" {
+		return t.issue.access.Scope
+	}
+	return t.issue.record.Scope
+}
+
+// Account returns the account whose token it is.
+func (t Token) Account() string {
+	if t.issue == nil {
+		return ""
+	}
+	return t.issue.record.Account
+}
+
+// IDToken returns the last id_token of the session, unverified, or "".
+func (t Token) IDToken() string {
+	if t.issue == nil {
+		return ""
+	}
+	return t.issue.record.IDToken.Reveal()
+}
+
+// Extra returns another member of the server's answers as JSON, or "".
+func (t Token) Extra(name string) string {
+	if t.issue == nil {
+		return ""
+	}
+	return t.issue.record.Extra[name].Reveal()
+}
+
+// OAuth2 returns the token for libraries that want the x/oauth2 type: without
+// the refresh token, so that nobody else spends it.
+func (t Token) OAuth2() *oauth2.Token {
+	if t.issue == nil {
+		return nil
+	}
+	tok := &oauth2.Token{AccessToken: t.Reveal(), TokenType: t.Type(), Expiry: t.Expiry()}
+	extra := map[string]any{"scope": t.Scope()}
+	if id := t.IDToken(); id != "" {
+		extra["id_token"] = id
+	}
+	return tok.WithExtra(extra)
+}
+
+// String describes the token without showing it.
+func (t Token) String() string {
+	if t.issue == nil {
+		return "token(none)"
+	}
+	return fmt.Sprintf("token(%s %s, expiry %s)", t.Type(), t.issue.access.Token.Fingerprint(), t.Expiry().Format(time.RFC3339))
+}
+
+// Format prints what [Token.String] returns, for every verb.
+func (t Token) Format(f fmt.State, _ rune) { io.WriteString(f, t.String()) }
+
+// LogValue is what slog handlers print.
+func (t Token) LogValue() slog.Value { return slog.StringValue(t.String()) }
+
+// An issue is one access token of a record, ready for use. All of it is decided
+// when it is made, but for whether an API has rejected it.
+type issue struct {
+	record    *tokenstore.Record
+	access    *tokenstore.AccessToken
+	header    string    // the Authorization header; empty if the token can't be sent
+	refreshAt time.Time // when it becomes stale; zero if its expiry is unknown
+	rejected  atomic.Bool
+}
+
+// newIssue prepares the i-th access token of rec, which must not change any
+// more.
+func newIssue(rec *tokenstore.Record, i int, before time.Duration) *issue {
+	t := &issue{record: rec, access: &rec.Access[i]}
+	if scheme := t.scheme(); scheme == bearer && !t.access.Token.IsZero() {
+		t.header = scheme + " " + t.access.Token.Reveal()
+	}
+	if exp := t.access.Expiry; !exp.IsZero() {
+		t.refreshAt = exp.Add(-refreshWindow(before, exp.Sub(t.access.Issued)))
+	}
+	return t
+}
+
+const bearer = "Bearer"
+
+// scheme returns the authentication scheme that the token is sent with (RFC 6750
+// §2.1): its type, which is case-insensitive (RFC 6749 §5.1).
+func (t *issue) scheme() string {
+	if t.access.Type == "" || strings.EqualFold(t.access.Type, bearer) {
+		return bearer
+	}
+	return t.access.Type
+}
+
+// refreshWindow is how long before its expiry a token with the given lifetime is
+// refreshed: before, but no more than a quarter of the lifetime, less a jitter of
+// up to half of that, so that many sessions begun at once part.
+func refreshWindow(before, lifetime time.Duration) time.Duration {
+	window := max(min(before, lifetime/4), 0)
+	if half := window / 2; half > 0 {
+		window -= rand.N(half)
+	}
+	return window
+}
+
+// A freshness is what a token is good for.
+type freshness uint8
+
+const (
+	expired freshness = iota // callers wait for another
+	stale                    // handed out, and refreshed meanwhile
+	fresh                    // handed out
+)
+
+// maxStep is how far the clock may be behind the time at which a token was
+// issued, before that is taken for a step of the clock. Hosts that share a
+// session differ by less.
+const maxStep = 5 * time.Minute
+
+// freshness judges the token by the wall clock, which goes on while a laptop
+// sleeps: the times of a record have no monotonic reading. A clock that was set
+// back says nothing about the token, so it is used and refreshed.
+func (t *issue) freshness(now time.Time) freshness {
+	switch {
+	case t == nil || t.header == "" || t.rejected.Load():
+		return expired
+	case t.refreshAt.IsZero():
+		return fresh
+	case now.Before(t.refreshAt) && now.After(t.access.Issued.Add(-maxStep)):
+		return fresh
+	case now.Before(t.access.Expiry):
+		return stale
+	}
+	return expired
+}
+
+// is reports whether t and other are the same issue of the same token: not
+// whether their text is the same, which it may be of tokens that are not.
+func (t *issue) is(other *issue) bool {
+	return t == other || t != nil && other != nil &&
+		t.record.Session == other.record.Session &&
+		t.access.Generation == other.access.Generation &&
+		t.access.Target == other.access.Target
+}
