@@ -35,7 +35,7 @@ func (t Token) Type() string {
 	if t.issue == nil {
 		return ""
 	}
-	return t.issue.scheme()
+	return schemeOf(t.issue.access)
 }
 
 // Expiry returns when the token ends by this host's clock; zero is unknown.
@@ -119,21 +119,24 @@ func (t Token) Format(f fmt.State, _ rune) { io.WriteString(f, t.String()) }
 func (t Token) LogValue() slog.Value { return slog.StringValue(t.String()) }
 
 // An issue is one access token of a record, ready for use. All of it is decided
-// when it is made, but for whether an API has rejected it.
+// when it is made, but for what the APIs say of it.
 type issue struct {
 	record    *tokenstore.Record
 	access    *tokenstore.AccessToken
 	header    string    // the Authorization header; empty if the token can't be sent
 	refreshAt time.Time // when it becomes stale; zero if its expiry is unknown
-	rejected  atomic.Bool
+	remedy    bool      // it came in place of a rejected token
+
+	rejected atomic.Bool // by an API
+	struck   atomic.Bool // counted by the breaker, or proved good
 }
 
 // newIssue prepares the i-th access token of rec, which must not change any
 // more.
 func newIssue(rec *tokenstore.Record, i int, before time.Duration) *issue {
 	t := &issue{record: rec, access: &rec.Access[i]}
-	if scheme := t.scheme(); scheme == bearer && !t.access.Token.IsZero() {
-		t.header = scheme + " " + t.access.Token.Reveal()
+	if schemeOf(t.access) == bearer && !t.access.Token.IsZero() {
+		t.header = bearer + " " + t.access.Token.Reveal()
 	}
 	if exp := t.access.Expiry; !exp.IsZero() {
 		t.refreshAt = exp.Add(-refreshWindow(before, exp.Sub(t.access.Issued)))
@@ -143,13 +146,13 @@ func newIssue(rec *tokenstore.Record, i int, before time.Duration) *issue {
 
 const bearer = "Bearer"
 
-// scheme returns the authentication scheme that the token is sent with (RFC 6750
-// §2.1): its type, which is case-insensitive (RFC 6749 §5.1).
-func (t *issue) scheme() string {
-	if t.access.Type == "" || strings.EqualFold(t.access.Type, bearer) {
+// schemeOf returns the authentication scheme that the token is sent with (RFC
+// 6750 §2.1): its type, which is case-insensitive (RFC 6749 §5.1).
+func schemeOf(t *tokenstore.AccessToken) string {
+	if t.Type == "" || strings.EqualFold(t.Type, bearer) {
 		return bearer
 	}
-	return t.access.Type
+	return t.Type
 }
 
 // refreshWindow is how long before its expiry a token with the given lifetime is
@@ -192,6 +195,19 @@ func (t *issue) freshness(now time.Time) freshness {
 		return stale
 	}
 	return expired
+}
+
+// follow takes over what the APIs said of last, the token before t.
+func (t *issue) follow(last *issue) {
+	switch {
+	case last == nil:
+	case t.is(last):
+		t.refreshAt, t.remedy = last.refreshAt, last.remedy
+		t.rejected.Store(last.rejected.Load())
+		t.struck.Store(last.struck.Load())
+	default:
+		t.remedy = last.rejected.Load()
+	}
 }
 
 // is reports whether t and other are the same issue of the same token: not

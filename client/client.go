@@ -1,0 +1,98 @@
+package client
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"sync"
+
+	"github.com/freshet-go/freshet/tokenstore"
+	"github.com/freshet-go/freshet/transport"
+)
+
+// ErrLoginRequired is what errors.Is finds in every error that means that the
+// user must sign in again. It is [transport.ErrLoginRequired].
+var ErrLoginRequired = transport.ErrLoginRequired
+
+// A Client is a program's registration at one authorization server. It has a
+// [Session] for each account. Make it with [New]; it is safe for concurrent use.
+type Client struct {
+	cfg     Config // a copy, without the client's secret
+	refresh transport.RefreshFunc
+
+	mu       sync.Mutex // guards what follows
+	sessions map[string]*Session
+	closed   bool
+}
+
+// New returns a Client. It does no I/O: the store and the server are first asked
+// when a session is used. The error names every field of cfg that is wrong and
+// says what to do. cfg is copied.
+func New(cfg Config) (*Client, error) {
+	if err := cfg.check(); err != nil {
+		return nil, err
+	}
+	cfg = cfg.clone()
+	if cfg.Store == nil {
+		cfg.Store = new(tokenstore.Memory)
+	}
+	endpoint := newTokenEndpoint(cfg)
+	cfg.ClientSecret = ""
+	c := &Client{cfg: cfg, refresh: endpoint.refresh, sessions: make(map[string]*Session)}
+	return c, nil
+}
+
+// Session returns the session of an account; the same account gives the same
+// Session. The name is the program's own: a user's id, an e-mail address, the
+// name of a job. It does no I/O.
+//
+// An empty account is an error at the first use of the session, except with a
+// Grant, where it is the session of the program itself.
+func (c *Client) Session(account string) *Session {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	s := c.sessions[account]
+	if s == nil {
+		s = c.newSession(account)
+		c.sessions[account] = s
+	}
+	return s
+}
+
+// Close waits until no session has a refresh in flight or a token that is not
+// saved, and until ctx is over at the most. The Client can't be used any more;
+// its sessions return [transport.ErrClosed].
+//
+// A program that exits without Close may lose a refresh token that was just
+// renewed. The error says which sessions have one that could not be saved.
+func (c *Client) Close(ctx context.Context) error {
+	c.mu.Lock()
+	c.closed = true
+	sessions := c.sessions
+	c.sessions = make(map[string]*Session)
+	c.mu.Unlock()
+
+	var errs []error
+	for _, s := range sessions {
+		if err := s.source.Close(ctx); err != nil {
+			errs = append(errs, s.wrap(err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// key returns the name under which the store keeps the session of an account. It
+// is made of issuer, client and account, so that no two of them meet, whatever
+// characters they have.
+func (c *Client) key(account string) string {
+	return hashOf(16, c.cfg.issuer(), c.cfg.ClientID) + "." + hashOf(32, account)
+}
+
+// hashOf returns n bytes of the hash of parts in hexadecimal digits.
+func hashOf(n int, parts ...string) string {
+	b, _ := json.Marshal(parts) // strings always marshal
+	sum := sha256.Sum256(b)
+	return hex.EncodeToString(sum[:n])
+}

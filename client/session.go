@@ -1,0 +1,168 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+
+	"golang.org/x/oauth2"
+
+	"github.com/freshet-go/freshet/tokenstore"
+	"github.com/freshet-go/freshet/transport"
+)
+
+// A Session is one account's authorization: its tokens, kept fresh and kept in
+// the store. [Client.Session] returns it; it is safe for concurrent use.
+//
+// It begins with Import, or by itself where the Client has a Grant. When it is
+// over, or was never begun, every call that needs a token fails with an error
+// that is [ErrLoginRequired].
+type Session struct {
+	client    *Client
+	account   string
+	source    *transport.Source
+	transport *transport.Transport
+	err       error // why the session can't be used, or nil
+}
+
+var errNoAccount = errors.New("client: Session(\"\"): an account is needed: give the name that the program has for its user, or set Config.Grant for a session of the program's own")
+
+// newSession is called with c.mu held.
+func (c *Client) newSession(account string) *Session {
+	s := &Session{client: c, account: account}
+	switch {
+	case c.closed:
+		s.err = transport.ErrClosed
+	case account == "" && c.cfg.Grant == nil:
+		s.err = errNoAccount
+	}
+	var err error
+	s.source, err = transport.NewSource(transport.SourceConfig{
+		Refresh:        s.refresh,
+		NeedsLogin:     c.cfg.Grant == nil,
+		Store:          c.cfg.Store,
+		Key:            c.key(account),
+		RefreshBefore:  c.cfg.RefreshBefore,
+		RefreshTimeout: c.cfg.RefreshTimeout,
+		Observer:       c.cfg.Observer,
+		Logger:         c.cfg.Logger,
+	})
+	if err == nil {
+		s.transport, err = c.transport(s.source, c.cfg.Base)
+	}
+	if s.err == nil {
+		s.err = err
+	}
+	return s
+}
+
+func (c *Client) transport(source *transport.Source, base http.RoundTripper) (*transport.Transport, error) {
+	return transport.New(transport.Config{
+		Source:               source,
+		Base:                 base,
+		Origins:              c.cfg.Origins,
+		DangerouslyAllowHTTP: c.cfg.DangerouslyAllowHTTP,
+		Retry:                c.cfg.Retry,
+	})
+}
+
+// refresh is the Client's refresh for this account.
+func (s *Session) refresh(ctx context.Context, old tokenstore.Record, target string) (tokenstore.Record, error) {
+	rec, err := s.client.refresh(ctx, old, target)
+	rec.Account = s.account
+	return rec, err
+}
+
+// Account returns the name that Session was given.
+func (s *Session) Account() string { return s.account }
+
+// Import begins the session with tokens that came from elsewhere: an x/oauth2
+// program, another library, a REFRESH_TOKEN in the environment. A token with a
+// refresh token alone will do. Importing the same token again, at every start of
+// a program, changes nothing: the session goes on with what became of it.
+// Another token begins a new session in place of the old one.
+//
+// From then on the refresh token belongs to Freshet: nobody else may spend it.
+func (s *Session) Import(ctx context.Context, tok *oauth2.Token) error {
+	if s.err != nil {
+		return s.err
+	}
+	if s.client.cfg.Grant != nil {
+		return errors.New("client: Import: the sessions of this client begin with Config.Grant")
+	}
+	if tok == nil || tok.RefreshToken == "" && tok.AccessToken == "" {
+		return errors.New("client: Import: the token is empty: it needs a refresh token or an access token")
+	}
+	rec, err := transport.WithOAuth2(tokenstore.Record{
+		Issuer: s.client.cfg.issuer(), ClientID: s.client.cfg.ClientID, Account: s.account,
+	}, "", tok)
+	if err != nil {
+		return fmt.Errorf("client: Import: %w", err)
+	}
+	seed := tok.RefreshToken
+	if seed == "" {
+		seed = tok.AccessToken
+	}
+	rec.Seed = hashOf(32, "seed", seed)
+	return s.wrap(s.source.Set(ctx, rec))
+}
+
+// Token returns the session's access token, refreshed if need be.
+func (s *Session) Token(ctx context.Context) (transport.Token, error) {
+	if s.err != nil {
+		return transport.Token{}, s.err
+	}
+	tok, err := s.source.Token(ctx, "")
+	return tok, s.wrap(err)
+}
+
+// Refresh returns a token other than rejected, which an API refused; see
+// [transport.Source.Refresh]. Programs that send their requests through
+// HTTPClient, Wrap or Transport need not call it.
+func (s *Session) Refresh(ctx context.Context, rejected transport.Token) (transport.Token, error) {
+	if s.err != nil {
+		return transport.Token{}, s.err
+	}
+	tok, err := s.source.Refresh(ctx, rejected)
+	return tok, s.wrap(err)
+}
+
+// TokenSource returns the session as the interface of x/oauth2, for libraries
+// that want one: Google's, gRPC's and many others. Its tokens have no refresh
+// token, so that nobody else spends it. A call takes no longer than twice the
+// RefreshTimeout. Do not put [oauth2.ReuseTokenSource] around it: the session
+// caches better.
+func (s *Session) TokenSource() oauth2.TokenSource { return tokenSource{s} }
+
+type tokenSource struct{ s *Session }
+
+func (t tokenSource) Token() (*oauth2.Token, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), 2*t.s.client.cfg.refreshTimeout())
+	defer cancel()
+	tok, err := t.s.Token(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return tok.OAuth2(), nil
+}
+
+// Status returns how the session stands, for health checks. It does no I/O.
+func (s *Session) Status() transport.Status { return s.source.Status() }
+
+// Forget deletes the session's record from the store and from memory, without a
+// word to the server; see [transport.Source.Forget].
+func (s *Session) Forget(ctx context.Context) error {
+	if s.err != nil {
+		return s.err
+	}
+	return s.wrap(s.source.Forget(ctx))
+}
+
+// wrap adds to err whose session it is about.
+func (s *Session) wrap(err error) error {
+	if err == nil || s.account == "" {
+		return err
+	}
+	return fmt.Errorf("client: session %q: %w", s.account, err)
+}

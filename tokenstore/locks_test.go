@@ -1,0 +1,93 @@
+//go:build unix || windows
+
+package tokenstore
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+func TestKeyLocksLeaveNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var l keyLocks
+		unlock, err := l.lock(t.Context(), "k")
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		var wg sync.WaitGroup
+		for range 3 {
+			wg.Go(func() {
+				if _, err := l.lock(ctx, "k"); err != context.DeadlineExceeded {
+					t.Errorf("lock of a held key = %v", err)
+				}
+			})
+		}
+		wg.Wait() // in no time, since waiting for a key is a durable wait
+		unlock()
+		if len(l.keys) != 0 {
+			t.Errorf("%d keys are kept, want 0", len(l.keys))
+		}
+	})
+}
+
+func TestMemoryWaitIsDurable(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var m Memory
+		began := time.Now()
+		hour := func(context.Context, []byte) ([]byte, error) { time.Sleep(time.Hour); return []byte("x"), nil }
+		var wg sync.WaitGroup
+		for range 3 {
+			wg.Go(func() {
+				if err := m.Update(t.Context(), "k", hour); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		wg.Wait()
+		if got := time.Since(began); got != 3*time.Hour {
+			t.Errorf("three Updates of an hour took %v", got)
+		}
+		if err := m.Delete(t.Context(), "k"); err != nil || len(m.updates.keys) != 0 || len(m.records) != 0 {
+			t.Errorf("after Delete (%v): %d locks, %d records", err, len(m.updates.keys), len(m.records))
+		}
+	})
+}
+
+func TestRetryWhileBusy(t *testing.T) {
+	errBusy, errOther := errors.New("busy"), errors.New("other")
+	isErrBusy := func(err error) bool { return err == errBusy }
+	tests := []struct {
+		name  string
+		fails int // how often do says that the file is busy
+		then  error
+		want  error
+		took  time.Duration
+	}{
+		{"free", 0, nil, nil, 0},
+		{"free soon", 5, nil, nil, 5 * busyPause},
+		{"fails otherwise", 1, errOther, errOther, busyPause},
+		{"busy for ever", 1 << 30, nil, errBusy, busyTime},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				began, tries := time.Now(), 0
+				err := retryWhile(isErrBusy, func() error {
+					if tries++; tries <= tt.fails {
+						return errBusy
+					}
+					return tt.then
+				})
+				if got := time.Since(began); err != tt.want || got != tt.took {
+					t.Errorf("= %v after %v, want %v after %v", err, got, tt.want, tt.took)
+				}
+			})
+		})
+	}
+}

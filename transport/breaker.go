@@ -1,0 +1,95 @@
+package transport
+
+import (
+	"errors"
+	"time"
+)
+
+// When and how long refreshing after 401s is stopped.
+const (
+	breakerStrikes = 3
+	breakerWindow  = time.Minute
+	breakerFirst   = 30 * time.Second // doubling
+	breakerMax     = 10 * time.Minute
+)
+
+// A breaker stops refreshing after 401s when an API rejects every fresh token:
+// such a server must not cost a refresh for each request. It does not touch
+// refreshes before expiry.
+//
+// A strike is a token that came for a rejected one and is rejected in its turn.
+type breaker struct {
+	strikes int
+	last    span // since the last strike, as long as it counts
+	open    span
+	opened  int // times in a row
+}
+
+// strike counts one more token rejected, and reports whether that opens the
+// breaker.
+func (b *breaker) strike(now time.Time) bool {
+	if b.last.left(now) == 0 {
+		*b = breaker{}
+	}
+	b.strikes++
+	b.last = newSpan(now, breakerWindow)
+	if b.strikes < breakerStrikes {
+		return false
+	}
+	length := jitter(min(breakerFirst<<min(b.opened, 10), breakerMax))
+	b.opened++
+	b.open = newSpan(now, length)
+	// Once it is over, one fresh token shows whether anything has changed.
+	b.strikes = breakerStrikes - 1
+	b.last = newSpan(now, length+breakerMax)
+	return true
+}
+
+var errBreaker = errors.New("the API rejects every fresh token: refreshing after a 401 is stopped for now")
+
+// reject marks t, the current token, as rejected by an API, so that the next
+// caller gets another; unless the breaker is open: then it is an error, and the
+// token stays in use.
+func (s *Source) reject(t *issue) error {
+	s.strike(t)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if left := s.breaker.open.left(time.Now()); left > 0 {
+		return &RefreshError{Kind: Transient, RetryAfter: left, Err: errBreaker}
+	}
+	if cur := s.current(t.access.Target); cur != nil && cur.is(t) {
+		cur.rejected.Store(true)
+	}
+	return nil
+}
+
+// strike notes that t was rejected. It counts once, and only if t came in place
+// of another that was rejected.
+func (s *Source) strike(t *issue) {
+	if !t.remedy || !t.struck.CompareAndSwap(false, true) {
+		return
+	}
+	now := time.Now()
+	s.mu.Lock()
+	opened := s.breaker.strike(now)
+	length := s.breaker.open.length
+	s.mu.Unlock()
+	if opened {
+		s.watch.breaker(Breaker{Subject: s.subject(t.access.Target), Open: true, For: length})
+	}
+}
+
+// accept notes that an API took t, which came in place of a rejected token.
+func (s *Source) accept(t *issue) {
+	if !t.remedy || t.struck.Load() {
+		return
+	}
+	t.struck.Store(true) // it has proved good once: a later 401 is no strike
+	s.mu.Lock()
+	wasOpen := s.breaker.opened > 0
+	s.breaker = breaker{}
+	s.mu.Unlock()
+	if wasOpen {
+		s.watch.breaker(Breaker{Subject: s.subject(t.access.Target)})
+	}
+}

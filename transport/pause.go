@@ -1,0 +1,158 @@
+package transport
+
+import (
+	"crypto/sha256"
+	"math/rand/v2"
+	"time"
+
+	"github.com/freshet-go/freshet/tokenstore"
+)
+
+// How long a Source waits before it tries again what failed.
+const (
+	firstPause        = 500 * time.Millisecond // doubling with each failure
+	maxPauseExpired   = 30 * time.Second       // while callers wait for a token
+	maxPauseValid     = 5 * time.Minute        // while the last token still serves
+	misconfiguredWait = 5 * time.Minute        // somebody has to correct something
+	refusedWait       = time.Hour              // servers had outages that refused everybody
+	maxRetryAfter     = time.Hour              // what a server may ask for
+)
+
+// A span is a stretch of wall time, which goes on while a laptop sleeps. A clock
+// that is set back ends it.
+type span struct {
+	from   time.Time
+	length time.Duration
+}
+
+func newSpan(now time.Time, length time.Duration) span { return span{now.Round(0), length} }
+
+// left returns how much of the span is ahead of now.
+func (p span) left(now time.Time) time.Duration {
+	gone := now.Round(0).Sub(p.from)
+	if p.length == 0 || gone < 0 {
+		return 0
+	}
+	return max(p.length-gone, 0)
+}
+
+// A pause is kept between a refresh that failed and the next one. All callers
+// share it.
+type pause struct {
+	failures int // since the last success
+	doubts   int // Doubtful answers running
+	expired  span
+	valid    span
+	err      *RefreshError
+}
+
+// after is the pause after one more failure; validFor is how long the token at
+// hand can still be used.
+func (p pause) after(re *RefreshError, validFor time.Duration, now time.Time) pause {
+	p.failures++
+	p.err = re
+	if re.Kind == Misconfigured { // a login would not help, nor would trying
+		p.expired = newSpan(now, jitter(misconfiguredWait))
+		p.valid = p.expired
+		return p
+	}
+	wait := firstPause << min(p.failures-1, 10)
+	asked := min(re.RetryAfter, maxRetryAfter)
+	p.expired = newSpan(now, max(jitter(min(wait, maxPauseExpired)), asked))
+	if re.Kind == LoginRequired { // every call looks whether the store has another
+		p.expired = span{}
+	}
+	longest := max(min(maxPauseValid, validFor/4), firstPause)
+	p.valid = newSpan(now, max(jitter(min(wait, longest)), asked))
+	return p
+}
+
+// span is how long the pause lasts for a token of the given freshness.
+func (p *pause) span(f freshness) span {
+	if f == expired {
+		return p.expired
+	}
+	return p.valid
+}
+
+// jitter returns d, more or less a quarter.
+func jitter(d time.Duration) time.Duration {
+	return d - d/4 + rand.N(d/2+1)
+}
+
+// paused returns the error of the last refresh while the pause after it lasts.
+func (s *Source) paused(now time.Time, f freshness) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	left := s.pause.span(f).left(now)
+	if s.pause.err == nil || left == 0 {
+		return nil
+	}
+	re := *s.pause.err
+	re.RetryAfter = left
+	return &re
+}
+
+// A refusal remembers a refresh token that the server refused, so that it is not
+// sent again until something says that it might do.
+type refusal struct {
+	token [sha256.Size]byte // its hash
+	span  span
+	err   *RefreshError
+}
+
+func hashOf(s tokenstore.Secret) [sha256.Size]byte { return sha256.Sum256([]byte(s.Reveal())) }
+
+// refused returns why the refresh token of rec must not be sent now, or nil.
+func (s *Source) refused(rec *tokenstore.Record) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	r := &s.refusal
+	if r.err == nil || r.token != hashOf(rec.RefreshToken) || r.span.left(time.Now()) == 0 {
+		return nil
+	}
+	return r.err
+}
+
+// refuse remembers that the refresh token of rec was refused.
+func (s *Source) refuse(rec *tokenstore.Record, re *RefreshError) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.refusal = refusal{hashOf(rec.RefreshToken), newSpan(time.Now(), refusedWait), re}
+}
+
+// maxDoubts is how many Doubtful answers running, to a token that has expired,
+// are taken for the end of the session.
+const maxDoubts = 3
+
+// fail notes a failed refresh, and returns what its callers are told.
+func (s *Source) fail(re *RefreshError, sent *tokenstore.Record, target string) *RefreshError {
+	now := time.Now()
+	t := s.current(target)
+	usable := t.freshness(now) != expired
+	s.mu.Lock()
+	if re.Doubtful {
+		if s.pause.doubts++; s.pause.doubts >= maxDoubts && !usable {
+			re = &RefreshError{Kind: LoginRequired, Err: re.Err}
+		}
+	} else {
+		s.pause.doubts = 0
+	}
+	var validFor time.Duration
+	if usable {
+		validFor = t.access.Expiry.Sub(now)
+	}
+	s.pause = s.pause.after(re, validFor, now)
+	s.mu.Unlock()
+	if re.Kind == LoginRequired && sent != nil {
+		s.refuse(sent, re)
+	}
+	return re
+}
+
+// succeed forgets failures.
+func (s *Source) succeed() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.pause, s.refusal = pause{}, refusal{}
+}

@@ -1,0 +1,238 @@
+package transport
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/freshet-go/freshet/tokenstore"
+)
+
+// Set begins a session with the tokens of rec, from a login or an import. It
+// replaces what is stored under the key, readable or not, and everything that
+// was remembered of failures. Session, Generation and Ended are set here. Where
+// rec has a Seed and the stored session was begun with the same one, that
+// session goes on and nothing changes.
+//
+// The record is saved even if ctx is over first. If it can't be saved, Set
+// returns a *[RefreshError] of kind [StoreFailed]; the session is used
+// nevertheless, and saving it is tried again. Only with a Seed it is not, where
+// the store could not be read: it might hold what came of that seed.
+func (s *Source) Set(ctx context.Context, rec tokenstore.Record) error {
+	rec = rec.Clone()
+	if err := firstRecord(&rec); err != nil {
+		return err
+	}
+	s.abortSave()
+	done := make(chan error, 1)
+	if !s.begin(func() { s.set(&rec, done) }) {
+		return ErrClosed
+	}
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+		return cancelled(ctx)
+	}
+}
+
+// firstRecord makes rec the first record of a session.
+func firstRecord(rec *tokenstore.Record) error {
+	if rec.RefreshToken.IsZero() && len(rec.Access) == 0 {
+		return errors.New("transport: Set: the record has neither a refresh token nor an access token")
+	}
+	rec.Session, rec.Generation, rec.Ended = tokenstore.NewSessionID(""), firstGeneration, false
+	for i := range rec.Access {
+		t := &rec.Access[i]
+		t.Generation = firstGeneration
+		if t.Expiry = t.Expiry.Round(0); t.Issued.IsZero() {
+			t.Issued = time.Now()
+		}
+		t.Issued = t.Issued.Round(0)
+	}
+	if _, err := rec.Encode(); err != nil {
+		return fmt.Errorf("transport: Set: %w", err)
+	}
+	return nil
+}
+
+func (s *Source) set(rec *tokenstore.Record, done chan<- error) {
+	err := error(&RefreshError{Kind: StoreFailed, Err: errors.New("the store ended the goroutine")})
+	defer func() { done <- err }()
+	if terr := s.takeTurn(nil); terr != nil {
+		err = &RefreshError{Kind: StoreFailed, Err: terr}
+		return
+	}
+	defer s.keepSaving()
+	defer s.endTurn()
+	x := &exchange{s: s}
+	err = s.update(x.login(rec))
+	switch {
+	case err != nil:
+		err = s.setUnsaved(x, rec, err)
+	case x.wrote() != nil:
+		s.stored(x)
+		s.begun()
+	default:
+		s.adopt(x.took)
+	}
+}
+
+// setUnsaved keeps a login in memory that could not be saved.
+func (s *Source) setUnsaved(x *exchange, rec *tokenstore.Record, err error) error {
+	err = asRefreshError(err, StoreFailed)
+	if x.wrote() == nil {
+		if rec.Seed != "" {
+			return err
+		}
+		rec.Session = tokenstore.NewSessionID(s.held().Session)
+		x.made = rec
+	}
+	s.keep(x, err)
+	s.begun()
+	s.watch.saveFailed(SaveFailed{s.subject(""), err})
+	return err
+}
+
+// begun forgets what was known of the session before.
+func (s *Source) begun() {
+	s.settled.Store(true)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.pause, s.refusal, s.breaker = pause{}, refusal{}, breaker{}
+}
+
+// Forget deletes the record, readable or not, from the store and from the memory
+// of this process. Nothing is revoked, and another process that holds the
+// session writes it again.
+func (s *Source) Forget(ctx context.Context) (err error) {
+	s.abortSave()
+	if err := s.takeTurn(ctx.Done()); err != nil {
+		if ctx.Err() != nil {
+			return cancelled(ctx)
+		}
+		return &RefreshError{Kind: StoreFailed, Err: err}
+	}
+	defer s.endTurn()
+	defer catch(&err)
+	if err := s.cfg.Store.Delete(ctx, s.cfg.Key); err != nil {
+		return &RefreshError{Kind: StoreFailed, Err: err}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.unsaved = nil
+	s.cur.Store(nil)
+	s.pause, s.refusal, s.breaker = pause{}, refusal{}, breaker{}
+	return nil
+}
+
+// Close waits until no refresh is in flight and nothing is unsaved, and then
+// until ctx is over at the most. After that no goroutine is left behind but of
+// calls into a store or a RefreshFunc that do not heed their context. The Source
+// can't be used any more: Token returns [ErrClosed]. Closing again waits again.
+//
+// The error says that a new token was not saved, or that ctx was over first.
+func (s *Source) Close(ctx context.Context) error {
+	s.shut()
+	idle := make(chan struct{})
+	go func() {
+		s.busy.Wait()
+		close(idle)
+	}()
+	var err error
+	select {
+	case <-idle:
+	case <-ctx.Done():
+		err = ctx.Err()
+	}
+	if s.giveUp() {
+		return &RefreshError{Kind: StoreFailed, Err: errors.Join(errors.New("a new token was not saved"), err)}
+	}
+	return err
+}
+
+func (s *Source) shut() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.closed {
+		s.closed = true
+		close(s.closing)
+	}
+}
+
+// giveUp ends what still runs, and reports whether anything is unsaved.
+func (s *Source) giveUp() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.gaveUp = true
+	if s.abort != nil {
+		s.abort(errAborted)
+	}
+	s.cur.Store(nil)
+	return s.unsaved != nil
+}
+
+// A State says in a word how a session stands.
+type State string
+
+// The states of a session.
+const (
+	StateUnknown       State = "unknown" // not read from the store yet
+	StateFresh         State = "fresh"
+	StateStale         State = "stale"   // served, and due for a refresh
+	StateExpired       State = "expired" // refreshed when it is asked for
+	StateLoginRequired State = "login required"
+)
+
+// A Status is how a session stands, for health checks.
+type Status struct {
+	State         State
+	Account       string
+	Issued        time.Time     // of the session's own access token
+	Expiry        time.Time     // of the same; zero is unknown
+	RefreshExpiry time.Time     // of the refresh token; zero is unknown
+	Unsaved       bool          // the newest record is not in the store
+	Failures      int           // of refreshing, since it worked last
+	Err           error         // of the last refresh, nil after one that worked
+	RetryAfter    time.Duration // until the next refresh is tried
+	BreakerOpen   bool          // refreshing after 401s is stopped
+}
+
+// Status returns how the session stands. It does no I/O.
+func (s *Source) Status() Status {
+	now := time.Now()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	rec := s.heldLocked()
+	st := Status{
+		Account: rec.Account, RefreshExpiry: rec.RefreshExpiry, Unsaved: s.unsaved != nil,
+		Failures: s.pause.failures, BreakerOpen: s.breaker.open.left(now) > 0,
+	}
+	t := s.current("")
+	if t != nil {
+		st.Issued, st.Expiry = t.access.Issued, t.access.Expiry
+	}
+	st.State = s.stateLocked(t, rec, now)
+	if s.pause.err != nil {
+		st.Err = s.pause.err
+		st.RetryAfter = s.pause.span(t.freshness(now)).left(now)
+	}
+	return st
+}
+
+func (s *Source) stateLocked(t *issue, rec *tokenstore.Record, now time.Time) State {
+	switch t.freshness(now) {
+	case fresh:
+		return StateFresh
+	case stale:
+		return StateStale
+	}
+	switch {
+	case rec.Ended, s.pause.err != nil && s.pause.err.Kind == LoginRequired:
+		return StateLoginRequired
+	case !rec.Exists():
+		return StateUnknown
+	}
+	return StateExpired
+}

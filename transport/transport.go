@@ -1,0 +1,222 @@
+package transport
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"time"
+)
+
+// A Config configures a [Transport].
+type Config struct {
+	// Source has the tokens. It is required.
+	Source *Source
+
+	// Target is what the tokens are for, "" being the session's own; see
+	// [Source.Token].
+	Target string
+
+	// Base sends the requests. If nil, [http.DefaultTransport].
+	Base http.RoundTripper
+
+	// Origins are where the token may go: "https://api.example.com", compared
+	// by scheme, host and port. A request to any other origin goes out without
+	// a token. If empty, the token goes wherever the program sends a request,
+	// but a redirect does not take it to another origin.
+	Origins []string
+
+	// DangerouslyAllowHTTP are origins to which the token may go in clear text,
+	// "http://api.internal:8080". Loopback addresses need not be named.
+	DangerouslyAllowHTTP []string
+
+	// Retry says what follows a 401. The zero value is the default.
+	Retry Retry
+}
+
+// A Transport is an [http.RoundTripper] that puts an access token on every
+// request that may carry one (RFC 6750 §2.1), and sends a request again, once and
+// with a new token, when it is answered 401. Make it with [New]; it is safe for
+// concurrent use.
+//
+// The life of a request:
+//
+//	0  userinfo in the URL                        → an error, nothing is sent
+//	1  the caller set Authorization               → Base, untouched; its 401 is the caller's
+//	2  an origin where tokens don't go            → Base, without a token
+//	3  neither https nor loopback                 → an error, nothing is sent
+//	4  Source.Token                               an error → returned, nothing is sent
+//	5  Base, with a copy of the request and the token
+//	6  not a 401, or one that no token can mend   → the response
+//	7  Source.Refresh: N requests, one refresh    an error → the 401; [RefreshErrorOf] says why
+//	8  a body that can't be sent again            → the 401; the next request works
+//	9  Base, with another copy and the new token  → whatever comes, never a third time
+//
+// The caller's request is not changed, its body is closed once on every path,
+// and the Request of a response is the caller's. Requests are sent and waited
+// for within the caller's context.
+type Transport struct {
+	cfg     Config
+	origins *origins
+}
+
+// New returns a Transport. It does no I/O.
+func New(cfg Config) (*Transport, error) {
+	if cfg.Base == nil {
+		cfg.Base = http.DefaultTransport
+	}
+	origins, err := newOrigins(cfg.Origins, cfg.DangerouslyAllowHTTP)
+	if cfg.Source == nil {
+		err = errors.Join(errors.New("Source is nil: make one with NewSource"), err)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("transport: Config: %w", err)
+	}
+	return &Transport{cfg, origins}, nil
+}
+
+// With returns a Transport like t with the tokens of another Source.
+func (t *Transport) With(source *Source) *Transport {
+	other := *t
+	other.cfg.Source = source
+	return &other
+}
+
+// RoundTrip sends req with an access token. Its errors are those of Base, of the
+// request itself, and *[RefreshError] where no token was to be had.
+func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
+	if err := checkURL(req); err != nil {
+		return refuse(req, err)
+	}
+	if hasAuthorization(req.Header) {
+		return t.cfg.Base.RoundTrip(req)
+	}
+	switch v, err := t.origins.verdict(req); {
+	case err != nil:
+		return refuse(req, err)
+	case v == bare:
+		t.tellBare(req)
+		return t.cfg.Base.RoundTrip(req)
+	}
+	tok, err := t.cfg.Source.Token(req.Context(), t.cfg.Target)
+	if err != nil {
+		return refuse(req, err)
+	}
+	resp, err := t.cfg.Base.RoundTrip(withToken(req, tok))
+	if err != nil {
+		return nil, err
+	}
+	resp.Request = req
+	if resp.StatusCode != http.StatusUnauthorized {
+		return resp, nil
+	}
+	return t.rejected(req, resp, tok)
+}
+
+// CloseIdleConnections closes the idle connections of Base, if it has any.
+func (t *Transport) CloseIdleConnections() {
+	if base, ok := t.cfg.Base.(interface{ CloseIdleConnections() }); ok {
+		base.CloseIdleConnections()
+	}
+}
+
+// refuse is the answer to a request that is not sent.
+func refuse(req *http.Request, err error) (*http.Response, error) {
+	if req.Body != nil {
+		req.Body.Close()
+	}
+	return nil, err
+}
+
+// rejected handles resp, a 401 to a request that carried tok.
+func (t *Transport) rejected(req *http.Request, resp *http.Response, tok Token) (*http.Response, error) {
+	if !t.deserves(resp, tok) {
+		return resp, nil
+	}
+	next, err := t.cfg.Source.Refresh(req.Context(), tok)
+	if req.Context().Err() != nil {
+		resp.Body.Close()
+		return nil, req.Context().Err()
+	}
+	if err != nil {
+		resp.Request = withRefreshError(req, err)
+		return resp, nil
+	}
+	again, ok := t.rewind(req, next)
+	if !ok {
+		return resp, nil
+	}
+	discard(resp.Body)
+	resp, err = t.cfg.Base.RoundTrip(again)
+	if err != nil {
+		return nil, err
+	}
+	resp.Request = req
+	if t.deserves(resp, next) {
+		t.cfg.Source.strike(next.issue)
+	} else {
+		t.cfg.Source.accept(next.issue)
+	}
+	return resp, nil
+}
+
+// deserves reports whether resp, an answer to a request that carried tok, is one
+// to which another token may get a better one.
+func (t *Transport) deserves(resp *http.Response, tok Token) bool {
+	if resp.StatusCode != http.StatusUnauthorized {
+		return false
+	}
+	code, ok := deservesRefresh(resp, t.cfg.Retry)
+	s := t.cfg.Source
+	s.watch.rejected(Rejected{
+		Subject: s.subject(t.cfg.Target), Host: resp.Request.URL.Host,
+		Challenge: code, Refresh: ok, Token: tok.issue.access.Token.Fingerprint(),
+	})
+	return ok
+}
+
+// rewind returns req ready to be sent once more, if its method and its body
+// allow that.
+func (t *Transport) rewind(req *http.Request, tok Token) (*http.Request, bool) {
+	if !t.cfg.Retry.resends(req.Method) {
+		return nil, false
+	}
+	again := withToken(req, tok)
+	if req.Body == nil || req.Body == http.NoBody {
+		return again, true
+	}
+	if req.GetBody == nil {
+		return nil, false
+	}
+	body, err := req.GetBody()
+	again.Body = body
+	return again, err == nil
+}
+
+// How much of a 401 is read, so that its connection can be used again, and how
+// long that may take.
+const (
+	drainLimit = 64 << 10
+	drainTime  = 50 * time.Millisecond
+)
+
+// discard closes body after reading a little of it.
+func discard(body io.ReadCloser) {
+	drained := make(chan struct{})
+	go func() {
+		defer close(drained)
+		io.CopyN(io.Discard, body, drainLimit)
+	}()
+	timer := time.NewTimer(drainTime)
+	defer timer.Stop()
+	select {
+	case <-drained:
+	case <-timer.C:
+	}
+	body.Close()
+}
+
+func (t *Transport) tellBare(req *http.Request) {
+	s := t.cfg.Source
+	s.watch.bare(Bare{Subject: s.subject(t.cfg.Target), Origin: req.URL.Scheme + "://" + req.URL.Host})
+}
