@@ -1,0 +1,25 @@
+// Package client keeps programs signed in to OAuth 2.0 servers (RFC 6749).
+//
+//	c, err := client.New(client.Config{
+//		Issuer:       "https://auth.example.com",
+//		Endpoint:     oauth2.Endpoint{TokenURL: "https://auth.example.com/token"},
+//		ClientID:     "my-app",
+//		ClientSecret: secret,
+//		Store:        tokenstore.Dir("/var/lib/my-app/tokens"),
+//		Origins:      []string{"https://api.example.com"},
+//	})
+//	alice := c.Session("alice@example.com")
+//	resp, err := alice.HTTPClient().Get("https://api.example.com/v1/me")
+//	if errors.Is(err, client.ErrLoginRequired) {
+//		// Nobody is signed in, or not any more.
+//	}
+//
+// A [Client] is the program's registration at one server, a [Session] one
+// account's authorization there. [Session.HTTPClient] and [Session.Wrap] give an
+// http.Client whose requests carry the session's token; [Session.TokenSource]
+// gives the interface of x/oauth2. What is promised on expiry, 401s, outages and
+// crashes stands in package transport.
+//
+// [FromOAuth2] takes over the configuration of an x/oauth2 program. The package
+// clienttest has a server for the tests of programs that use this one.
+package client
