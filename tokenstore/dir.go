@@ -188,8 +188,7 @@ func (d Dir) keyOf(name string) (key string, err error) {
 		}
 	}
 	if !strings.HasPrefix(base, hashed) {
-		key, _ = spelledKey(base)
-		return key, nil
+		return spelledKey(base), nil
 	}
 	key = readNote(d.path(base + lockSuffix)).Key
 	if CheckKey(key) != nil || baseName(key) != base {

@@ -46,11 +46,14 @@ func baseName(key string) string {
 	return b.String()
 }
 
-// spelledKey returns the key whose files have the base name, if it is spelled
-// there.
-func spelledKey(base string) (key string, ok bool) {
+// spelledKey returns the key that is spelled in the base name, or "" if no key
+// has files of that name.
+func spelledKey(base string) (key string) {
 	key, err := url.PathUnescape(base)
-	return key, err == nil && CheckKey(key) == nil && baseName(key) == base
+	if err != nil || CheckKey(key) != nil || baseName(key) != base {
+		return ""
+	}
+	return key
 }
 
 func isPlain(c byte) bool { return isWord(c) || strings.IndexByte("-_.@+=,", c) >= 0 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"time"
+	"unicode/utf8"
 )
 
 // formatVersion is the version of the encoding. Records of every version that
@@ -65,7 +66,7 @@ func (r Record) Encode() ([]byte, error) {
 		}
 		w.Extra[name] = json.RawMessage(value.Reveal())
 	}
-	b, err := json.Marshal(w)
+	b, err := marshal(w)
 	if err != nil { // an Extra that is not JSON; the text of err may quote it
 		return nil, errors.New("tokenstore: record can't be encoded: a member of Extra is not JSON")
 	}
@@ -73,6 +74,16 @@ func (r Record) Encode() ([]byte, error) {
 		return nil, fmt.Errorf("%w: %d bytes", ErrTooLarge, len(b))
 	}
 	return b, nil
+}
+
+// marshal leaves <, > and & as they are, so that what could be read can be written
+// again in no more bytes.
+func marshal(w wireRecord) ([]byte, error) {
+	var buf bytes.Buffer
+	enc := json.NewEncoder(&buf)
+	enc.SetEscapeHTML(false)
+	err := enc.Encode(w)
+	return bytes.TrimSuffix(buf.Bytes(), []byte("\n")), err
 }
 
 // DecodeRecord returns the record that was encoded as b. Every error is
@@ -133,10 +144,15 @@ func (r *Record) check() error {
 	if err := CheckToken(r.RefreshToken.Reveal()); err != nil {
 		return fmt.Errorf("refresh token: %w", err)
 	}
+	targets := make(map[string]bool, len(r.Access))
 	for _, t := range r.Access {
 		if err := CheckToken(t.Token.Reveal()); err != nil {
 			return fmt.Errorf("access token: %w", err)
 		}
+		if targets[t.Target] || !utf8.ValidString(t.Target) {
+			return errors.New("tokenstore: record with two access tokens for one target, or a target that is not UTF-8")
+		}
+		targets[t.Target] = true
 	}
 	return nil
 }

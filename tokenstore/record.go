@@ -94,14 +94,13 @@ func (r *Record) Token(target string) (AccessToken, bool) {
 // SetToken puts t into the record, in place of the one with the same target. It
 // changes r.Access, so r must be a clone where others hold the record too.
 func (r *Record) SetToken(t AccessToken) {
-	i, found := slices.BinarySearchFunc(r.Access, t.Target, func(a AccessToken, target string) int {
-		return cmp.Compare(a.Target, target)
-	})
-	if found {
+	i := slices.IndexFunc(r.Access, func(a AccessToken) bool { return a.Target == t.Target })
+	if i >= 0 {
 		r.Access[i] = t
 		return
 	}
-	r.Access = slices.Insert(r.Access, i, t)
+	r.Access = append(r.Access, t)
+	slices.SortFunc(r.Access, func(a, b AccessToken) int { return cmp.Compare(a.Target, b.Target) })
 }
 
 // Clone returns a copy of r that shares nothing that can be changed.

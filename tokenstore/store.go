@@ -34,8 +34,8 @@ type Store interface {
 	// unknown: Load tells.
 	Update(ctx context.Context, key string, next func(ctx context.Context, old []byte) ([]byte, error)) error
 
-	// Delete removes what is under key, readable or not. Nothing there is no
-	// error.
+	// Delete removes what is under key, readable or not, when no Update of the
+	// key runs. Nothing there is no error.
 	Delete(ctx context.Context, key string) error
 }
 

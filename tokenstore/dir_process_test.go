@@ -1,0 +1,183 @@
+//go:build darwin || dragonfly || freebsd || linux || netbsd || openbsd
+
+package tokenstore_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/freshet-go/freshet/tokenstore"
+)
+
+// finish waits for the helper to end, and returns what it printed.
+func (p *process) finish(t *testing.T) string {
+	t.Helper()
+	out, _ := io.ReadAll(p.out)
+	if err := p.Wait(); err != nil {
+		t.Errorf("helper: %v: %s", err, out)
+	}
+	return string(out)
+}
+
+func TestDirProcesses(t *testing.T) {
+	const processes, times = 8, 12
+	dir := newDir(t)
+	var running []*process
+	for range processes {
+		running = append(running, start(t, "count", dir, strconv.Itoa(times)))
+	}
+	for _, p := range running {
+		if out := p.finish(t); out != "" {
+			t.Errorf("helper says %s", out)
+		}
+	}
+	wantRecord(t, dir, "counter", strconv.Itoa(processes*times))
+	wantFiles(t, dir, "counter.json", "counter.lock")
+}
+
+func TestDirKilledHolder(t *testing.T) {
+	dir := newDir(t)
+	mustPut(t, dir, "k", "old")
+	helper := start(t, "hold", dir, "k")
+	helper.line(t)
+	wantFiles(t, dir, "*.tmp", "k.json", "k.lock")
+	helper.Process.Kill()
+	helper.Wait()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+	defer cancel()
+	err := dir.Update(ctx, "k", func(_ context.Context, old []byte) ([]byte, error) {
+		if string(old) != "old" {
+			t.Errorf("old = %q", old)
+		}
+		return []byte("new"), nil
+	})
+	if err != nil {
+		t.Fatalf("Update after the holder was killed: %v", err)
+	}
+	wantRecord(t, dir, "k", "new")
+	wantFiles(t, dir, "k.json", "k.lock") // what the dead one left is gone
+}
+
+func TestDirHungHolder(t *testing.T) {
+	dir := newDir(t)
+	mustPut(t, dir, "k", "old")
+	helper := start(t, "hold", dir, "k")
+	helper.line(t)
+	if err := helper.Process.Signal(syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	holder := fmt.Sprintf("process %d", helper.Process.Pid)
+	wantHeld := func(what string, err error) {
+		t.Helper()
+		if !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), holder) ||
+			!strings.Contains(err.Error(), filepath.Join(string(dir), "k.lock")) {
+			t.Errorf("%s = %v, want DeadlineExceeded that names the file and %s", what, err, holder)
+		}
+	}
+	for _, wait := range []time.Duration{10 * time.Millisecond, 100 * time.Millisecond} {
+		began := time.Now()
+		within := func(f func(context.Context) error) error {
+			ctx, cancel := context.WithTimeout(t.Context(), wait)
+			defer cancel()
+			return f(ctx)
+		}
+		wantHeld("Update", within(func(ctx context.Context) error { return dir.Update(ctx, "k", neverNext(t)) }))
+		wantHeld("Delete", within(func(ctx context.Context) error { return dir.Delete(ctx, "k") }))
+		if took := time.Since(began); took > 2*wait+2*time.Second {
+			t.Errorf("two deadlines of %v took %v", wait, took)
+		}
+	}
+	wantRecord(t, dir, "k", "old")
+	holding(t, dir, "other", func() {
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+		defer cancel()
+		if err := dir.Update(ctx, "other", neverNext(t)); err == nil || !strings.Contains(err.Error(), "this process") {
+			t.Errorf("Update of a key held here = %v", err)
+		}
+	})
+}
+
+// A process that is killed at any point leaves a whole record, which is not
+// older than what it was told is saved, and at most one temporary file, until
+// the next Update.
+func TestDirKilledAnywhere(t *testing.T) {
+	const rounds = 12
+	dir := newDir(t)
+	for round := range rounds {
+		helper := start(t, "grow", dir, "k")
+		time.AfterFunc(time.Duration(10+7*round)*time.Millisecond, func() { helper.Process.Kill() })
+		saved := 0
+		for {
+			line, err := helper.out.ReadString('\n')
+			if err != nil {
+				break
+			}
+			saved, _ = strconv.Atoi(strings.TrimSpace(line))
+		}
+		helper.Wait()
+		record, err := dir.Load(t.Context(), "k")
+		if err != nil && !errors.Is(err, tokenstore.ErrNotFound) {
+			t.Fatal(err)
+		}
+		if n, err := grown(record); err != nil || n < saved {
+			t.Fatalf("round %d: record %d, %v; %d was saved", round, n, err, saved)
+		}
+		if temps, _ := filepath.Glob(filepath.Join(string(dir), "*.tmp")); len(temps) > 1 {
+			t.Errorf("round %d: %d temporary files", round, len(temps))
+		}
+	}
+	if err := dir.Update(t.Context(), "k", func(context.Context, []byte) ([]byte, error) { return nil, tokenstore.ErrUnchanged }); err != nil {
+		t.Error(err)
+	}
+	if temps, _ := filepath.Glob(filepath.Join(string(dir), "*.tmp")); len(temps) > 0 {
+		t.Errorf("temporary files are left: %q", temps)
+	}
+}
+
+// Readers in this process never see a torn record while another writes.
+func TestDirReadersSeeWholeRecords(t *testing.T) {
+	dir := newDir(t)
+	helper := start(t, "grow", dir, "k")
+	helper.line(t)
+	last := 0
+	for end := time.Now().Add(300 * time.Millisecond); time.Now().Before(end); {
+		record, err := dir.Load(t.Context(), "k")
+		if err != nil {
+			t.Fatal(err)
+		}
+		n, err := grown(record)
+		if err != nil || n < last {
+			t.Fatalf("record %d after %d: %v", n, last, err)
+		}
+		last = n
+	}
+	if last < 2 {
+		t.Errorf("the record did not change: %d", last)
+	}
+}
+
+// Keys lists a record that is being replaced once, and others too.
+func TestDirKeysWhileReplaced(t *testing.T) {
+	dir := newDir(t)
+	for i := range 20 {
+		mustPut(t, dir, fmt.Sprint("k", i), "0 ")
+	}
+	if err := os.Remove(filepath.Join(string(dir), "k7.json")); err != nil {
+		t.Fatal(err)
+	}
+	start(t, "grow", dir, "k7").line(t)
+	for range 50 {
+		if got := keysOf(t, dir); len(got) != 20 {
+			t.Fatalf("Keys = %q", got)
+		}
+	}
+}
