@@ -3,9 +3,10 @@ package client
 import (
 	"context"
 	"crypto/sha256"
+	"encoding/binary"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
+	"io"
 	"sync"
 
 	"github.com/freshet-go/freshet/tokenstore"
@@ -90,9 +91,13 @@ func (c *Client) key(account string) string {
 	return hashOf(16, c.cfg.issuer(), c.cfg.ClientID) + "." + hashOf(32, account)
 }
 
-// hashOf returns n bytes of the hash of parts in hexadecimal digits.
+// hashOf returns n bytes of the hash of parts in hexadecimal digits. The lengths
+// go in too, so that parts can't run into each other.
 func hashOf(n int, parts ...string) string {
-	b, _ := json.Marshal(parts) // strings always marshal
-	sum := sha256.Sum256(b)
-	return hex.EncodeToString(sum[:n])
+	h := sha256.New()
+	for _, part := range parts {
+		binary.Write(h, binary.BigEndian, uint64(len(part)))
+		io.WriteString(h, part)
+	}
+	return hex.EncodeToString(h.Sum(nil)[:n])
 }
