@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"io"
 	"sync"
 
@@ -20,7 +21,7 @@ var ErrLoginRequired = transport.ErrLoginRequired
 // A Client is a program's registration at one authorization server. It has a
 // [Session] for each account. Make it with [New]; it is safe for concurrent use.
 type Client struct {
-	cfg     Config // a copy, without the client's secret
+	cfg     *Config // a copy, without the client's secret; a pointer, so that fmt does not find it
 	refresh transport.RefreshFunc
 
 	mu       sync.Mutex // guards what follows
@@ -41,9 +42,11 @@ func New(cfg Config) (*Client, error) {
 	}
 	endpoint := newTokenEndpoint(cfg)
 	cfg.ClientSecret = ""
-	c := &Client{cfg: cfg, refresh: endpoint.refresh, sessions: make(map[string]*Session)}
-	return c, nil
+	return &Client{cfg: &cfg, refresh: endpoint.refresh, sessions: make(map[string]*Session)}, nil
 }
+
+// Format prints whose client it is at which server, for every verb.
+func (c *Client) Format(f fmt.State, _ rune) { io.WriteString(f, c.cfg.String()) }
 
 // Session returns the session of an account; the same account gives the same
 // Session. The name is the program's own: a user's id, an e-mail address, the

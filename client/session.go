@@ -77,6 +77,9 @@ func (s *Session) refresh(ctx context.Context, old tokenstore.Record, target str
 // Account returns the name that Session was given.
 func (s *Session) Account() string { return s.account }
 
+// Format prints whose session it is, for every verb.
+func (s *Session) Format(f fmt.State, _ rune) { fmt.Fprintf(f, "client.Session(%q)", s.account) }
+
 // Import begins the session with tokens that came from elsewhere: an x/oauth2
 // program, another library, a REFRESH_TOKEN in the environment. A token with a
 // refresh token alone will do. Importing the same token again, at every start of

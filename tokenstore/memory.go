@@ -1,7 +1,6 @@
 package tokenstore
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"iter"
@@ -19,8 +18,8 @@ import (
 type Memory struct {
 	updates keyLocks
 
-	mu      sync.RWMutex // guards records; never held while next runs
-	records map[string][]byte
+	mu      sync.RWMutex      // guards records; never held while next runs
+	records map[string]Secret // which fmt can't print, wherever it finds a Memory
 }
 
 // Load implements [Store]. It does not wait for an Update.
@@ -102,15 +101,18 @@ func (m *Memory) lock(ctx context.Context, key string) (unlock func(), err error
 func (m *Memory) get(key string) (record []byte, found bool) {
 	m.mu.RLock()
 	defer m.mu.RUnlock()
-	record, found = m.records[key]
-	return bytes.Clone(record), found
+	kept, found := m.records[key]
+	if !found {
+		return nil, false
+	}
+	return []byte(kept.Reveal()), true
 }
 
 func (m *Memory) set(key string, record []byte) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.records == nil {
-		m.records = make(map[string][]byte)
+		m.records = make(map[string]Secret)
 	}
-	m.records[key] = append([]byte{}, record...) // not nil, which says that there is no record
+	m.records[key] = NewSecret(string(record))
 }
