@@ -42,6 +42,6 @@ func hasAuthorization(h http.Header) bool {
 	if _, ok := h["Authorization"]; ok {
 		return true
 	}
-	_, ok := h["authorization"]
+	_, ok := map[string][]string(h)["authorization"]
 	return ok
 }

@@ -126,7 +126,7 @@ func TestChallenges_bounds(t *testing.T) {
 }
 
 // Names are found in any case, values of names that are there twice are not.
-func TestRule019_challenge_parser(t *testing.T) {
+func TestChallenge_Param(t *testing.T) {
 	tests := []struct{ name, line, param, want string }{
 		{"a name in another case", `bEARER ERROR="invalid_token"`, "error", "invalid_token"},
 		{"a name asked for in another case", `Bearer scope="a b"`, "Scope", "a b"},
@@ -236,8 +236,7 @@ func FuzzChallenges(f *testing.F) {
 	for _, test := range challengeTests {
 		f.Add(strings.Join(test.lines, ","))
 	}
-	f.Add(strings.Repeat("a", maxChallengeBytes))
-	f.Add(strings.Repeat(`a="`, 9999))
+	f.Add(strings.Repeat(`Basic a="`, 99))
 	f.Add(strings.Repeat("Basic a=b,", maxChallenges) + "x")
 	f.Fuzz(func(t *testing.T, line string) {
 		start := time.Now()

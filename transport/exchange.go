@@ -56,7 +56,7 @@ func (x *exchange) reconcile(_ context.Context, stored *tokenstore.Record, unrea
 		x.took = stored
 		return nil, tokenstore.ErrUnchanged
 	}
-	if err := x.s.refused(held); err != nil && !held.Ended {
+	if err := x.s.refused(held); err != nil && !held.Ended && !stored.Exists() {
 		return nil, err
 	}
 	x.restored, x.gone = held, !stored.Exists()
@@ -101,6 +101,7 @@ func (x *exchange) login(rec *tokenstore.Record) func(context.Context, *tokensto
 		}
 		rec.Session = tokenstore.NewSessionID(last.Session)
 		x.made = rec
+		x.saving()
 		return rec, nil
 	}
 }
@@ -114,6 +115,7 @@ func (x *exchange) serves(stored *tokenstore.Record) bool {
 		}
 		t := newIssue(stored, i, x.s.cfg.refreshBefore())
 		cur := x.s.current(x.target)
+		t.follow(cur) // a second draw of the jitter may call a stale token fresh
 		rejected := cur != nil && cur.rejected.Load() && cur.access.Token.Equal(t.access.Token)
 		return !rejected && t.freshness(time.Now()) == fresh
 	}
@@ -165,6 +167,7 @@ func late(ctx context.Context) bool {
 // token may cost the refresh token that came with it; err is what the callers
 // get instead of an access token.
 func (x *exchange) follow(made *tokenstore.Record, start time.Time, err error) error {
+	*made = made.Clone()
 	made.Session, made.Ended = x.took.Session, false
 	if !x.took.Exists() {
 		made.Session = tokenstore.NewSessionID("")
@@ -174,6 +177,12 @@ func (x *exchange) follow(made *tokenstore.Record, start time.Time, err error) e
 		made.RefreshToken = x.took.RefreshToken
 		err = errors.Join(err, bad)
 	}
+	if made.RefreshToken.IsZero() { // the last one goes on (RFC 6749 §6)
+		made.RefreshToken = x.took.RefreshToken
+	}
+	if bad := sound(made); err == nil {
+		err = bad
+	}
 	if err != nil {
 		return err
 	}
@@ -181,85 +190,29 @@ func (x *exchange) follow(made *tokenstore.Record, start time.Time, err error) e
 	if !ok || t.Token.IsZero() {
 		return errNoToken
 	}
-	if bad := tokenstore.CheckToken(t.Token.Reveal()); bad != nil {
-		t.Token = tokenstore.Secret{}
-		err = bad
-	}
 	t.Generation = made.Generation
-	t.Expiry = t.Expiry.Round(0)
-	if t.Issued = t.Issued.Round(0); t.Issued.IsZero() {
+	if t.Issued.IsZero() {
 		t.Issued = start
 	}
-	*made = made.Clone()
 	made.SetToken(t)
-	if err == nil && schemeOf(&t) != bearer {
+	if schemeOf(&t) != bearer {
 		err = &RefreshError{Kind: Misconfigured, Err: fmt.Errorf("the server gave a token of type %.20q, and only Bearer can be sent", t.Type)}
 	}
 	return err
 }
 
-// update runs next with the exclusion of the record, and waits for that no longer
-// than exclusionTimeout. next gets the stored record, or the zero Record, and a
-// context that no caller can cancel; unreadable is set where what is stored is
-// no record.
-func (s *Source) update(next func(ctx context.Context, stored *tokenstore.Record, unreadable error) (*tokenstore.Record, error)) error {
-	ctx, cancel := context.WithCancelCause(context.Background())
-	defer cancel(nil)
-	s.setAbort(cancel)
-	defer s.setAbort(nil)
-	wait := time.AfterFunc(s.cfg.exclusionTimeout(), func() { cancel(errExclusion) })
-	defer wait.Stop()
-	err := s.cfg.Store.Update(ctx, s.cfg.Key, func(ctx context.Context, old []byte) (b []byte, err error) {
-		defer catch(&err)
-		if !wait.Stop() {
-			return nil, errExclusion
+// sound leaves out of rec the access tokens that no record has, puts the others in
+// order and makes their times wall time.
+func sound(rec *tokenstore.Record) (err error) {
+	all := rec.Access
+	rec.Access = nil
+	for _, t := range all {
+		if bad := tokenstore.CheckToken(t.Token.Reveal()); bad != nil {
+			err = errors.Join(err, bad)
+			continue
 		}
-		stored, unreadable := decode(old)
-		made, err := next(ctx, stored, unreadable)
-		if err != nil {
-			return nil, err
-		}
-		return encode(made)
-	})
-	if err != nil && context.Cause(ctx) == errExclusion {
-		return &RefreshError{Kind: StoreFailed, Err: errors.Join(errExclusion, err)}
+		t.Issued, t.Expiry = t.Issued.Round(0), t.Expiry.Round(0)
+		rec.SetToken(t)
 	}
 	return err
-}
-
-func decode(b []byte) (*tokenstore.Record, error) {
-	if b == nil {
-		return new(tokenstore.Record), nil
-	}
-	rec, err := tokenstore.DecodeRecord(b)
-	return &rec, err
-}
-
-// encode encodes rec, which may have to lose what is optional to fit.
-func encode(rec *tokenstore.Record) ([]byte, error) {
-	b, err := rec.Encode()
-	if errors.Is(err, tokenstore.ErrTooLarge) {
-		less := *rec
-		less.Extra = nil
-		if b, err = less.Encode(); errors.Is(err, tokenstore.ErrTooLarge) {
-			less.IDToken = tokenstore.Secret{}
-			b, err = less.Encode()
-		}
-	}
-	return b, err
-}
-
-// catch turns a panic into an error. The value is not shown: it may hold
-// anything.
-func catch(err *error) {
-	if v := recover(); v != nil {
-		*err = fmt.Errorf("panic (%T) in a callback or store", v)
-	}
-}
-
-// setAbort sets what ends the Update under way.
-func (s *Source) setAbort(cancel context.CancelCauseFunc) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.abort = cancel
 }

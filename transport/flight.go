@@ -1,12 +1,9 @@
 package transport
 
 import (
-	"context"
 	"errors"
 	"sync"
 	"time"
-
-	"github.com/freshet-go/freshet/tokenstore"
 )
 
 // saveGrace is how long callers wait for a new token to be saved. After that
@@ -34,8 +31,12 @@ type flight struct {
 	err      error
 }
 
-// answer lets the callers go. Only the first answer counts.
+// answer lets the callers go. Only the first answer counts. There is no token
+// and no error where Close has given up meanwhile.
 func (f *flight) answer(t *issue, err error) {
+	if t == nil && err == nil {
+		err = ErrClosed
+	}
 	f.once.Do(func() {
 		f.token, f.err = t, err
 		close(f.answered)
@@ -44,14 +45,13 @@ func (f *flight) answer(t *issue, err error) {
 
 // run is the goroutine of the flight.
 func (f *flight) run() {
-	defer f.answer(nil, &RefreshError{Kind: Transient, Err: errors.New("a callback or the store ended the refresh")})
-	if err := f.s.takeTurn(nil); err != nil {
+	if err := f.s.takeTurn(); err != nil {
 		f.answer(nil, f.s.fail(&RefreshError{Kind: StoreFailed, Err: err}, nil, f.target))
 		return
 	}
 	defer f.s.keepSaving()
 	defer f.s.endTurn()
-	defer f.s.settled.Store(true)
+	defer f.answer(nil, &RefreshError{Kind: Transient, Err: errGone}) // an observer may do that
 	t, err := f.fly()
 	f.answer(t, err)
 }
@@ -90,43 +90,28 @@ func (f *flight) atHand() *issue {
 // look reads the store without its exclusion, and takes over what is newer than
 // memory. Its error says that the session needs a login, or that the store
 // failed.
-func (f *flight) look() (err error) {
-	defer catch(&err)
+func (f *flight) look() error {
 	s := f.s
 	stored, err := s.load()
 	if err != nil {
 		return s.fail(asRefreshError(err, StoreFailed), nil, f.target)
 	}
 	held := s.held()
-	if held.Newer(stored) && held.Ended {
-		return nil // an Update writes the tombstone again
+	if held.Newer(stored) && (held.Ended || stored.Exists()) {
+		return nil // an Update writes what is newer
 	}
 	if stored.Newer(held) {
 		s.adopt(stored)
 		held = stored
 	}
 	if f.atHand() != nil {
+		s.succeed()
 		return nil
 	}
 	if err := s.hopeless(held); err != nil {
 		return s.fail(asRefreshError(err, LoginRequired), nil, f.target)
 	}
 	return nil
-}
-
-// load returns the stored record, or the zero Record.
-func (s *Source) load() (*tokenstore.Record, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), s.cfg.exclusionTimeout())
-	defer cancel()
-	b, err := s.cfg.Store.Load(ctx, s.cfg.Key)
-	if errors.Is(err, tokenstore.ErrNotFound) {
-		return new(tokenstore.Record), nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	rec, err := tokenstore.DecodeRecord(b)
-	return &rec, err
 }
 
 // refresh makes Updates of the record until there is a token, and tells the
@@ -143,8 +128,8 @@ func (f *flight) refresh() (t *issue, err error) {
 	if t != nil {
 		end.Token = t.access.Token.Fingerprint()
 	}
-	f.answer(t, err)
 	s.settled.Store(true)
+	f.answer(t, err)
 	s.watch.refreshEnded(end)
 	if errors.Is(err, ErrLoginRequired) {
 		s.watch.loginRequired(LoginRequiredEvent{subject, err})
@@ -183,6 +168,10 @@ func (f *flight) rounds() (*issue, Outcome, error) {
 			return f.received(x, err)
 		case err == nil && x.restored != nil:
 			s.stored(x)
+		case x.restored != nil:
+			s.keep(x, err)
+			s.watch.saveFailed(SaveFailed{s.subject(f.target), err})
+			return nil, OutcomeFailed, s.fail(asRefreshError(err, StoreFailed), nil, f.target)
 		case err == nil:
 			s.adopt(x.took)
 			if t := s.current(f.target); t.freshness(time.Now()) != expired {
@@ -204,7 +193,7 @@ func (f *flight) rounds() (*issue, Outcome, error) {
 func (f *flight) update(x *exchange) error {
 	cfg := &f.s.cfg
 	overdue := time.AfterFunc(cfg.exclusionTimeout()+exchangeGrace, func() { f.overdue(errExclusion, StoreFailed) })
-	defer overdue.Stop()
+	defer func() { overdue.Stop() }()
 	x.asking = func() {
 		overdue.Stop()
 		overdue = time.AfterFunc(cfg.refreshTimeout()+exchangeGrace, func() { f.overdue(errTimeout, Transient) })
@@ -224,17 +213,24 @@ func (f *flight) update(x *exchange) error {
 var errTimeout = errors.New("the refresh takes longer than RefreshTimeout")
 
 func (f *flight) overdue(err error, kind Kind) {
-	f.answer(nil, f.s.fail(&RefreshError{Kind: kind, Err: err, OutcomeUnknown: kind == Transient}, nil, f.target))
+	f.once.Do(func() {
+		f.err = f.s.fail(&RefreshError{Kind: kind, Err: err, OutcomeUnknown: kind == Transient}, nil, f.target)
+		close(f.answered)
+	})
 }
 
 // unsaved lets the callers have a new token while the store still tries to save
 // it.
 func (f *flight) unsaved(x *exchange) {
-	if !f.s.keep(x, nil) {
-		return
+	kept := f.s.keep(x, nil)
+	if x.err != nil {
+		f.answer(nil, asRefreshError(x.err, Transient))
+	} else {
+		f.answer(f.s.current(f.target), nil)
 	}
-	f.answer(f.s.current(f.target), x.err)
-	f.s.watch.saveFailed(SaveFailed{f.s.subject(f.target), errSlowSave})
+	if kept {
+		f.s.watch.saveFailed(SaveFailed{f.s.subject(f.target), errSlowSave})
+	}
 }
 
 var errSlowSave = errors.New("the store has not saved it yet")
@@ -247,8 +243,8 @@ func (f *flight) received(x *exchange, err error) (*issue, Outcome, error) {
 		s.stored(x)
 	} else {
 		s.keep(x, err)
-		s.watch.saveFailed(SaveFailed{s.subject(f.target), err})
 		outcome = OutcomeUnsaved
+		defer s.watch.saveFailed(SaveFailed{s.subject(f.target), err})
 	}
 	if x.err != nil {
 		return nil, OutcomeFailed, s.fail(asRefreshError(x.err, Transient), nil, f.target)

@@ -16,13 +16,15 @@ type unsaved struct {
 }
 
 // keep makes what x was to write the record of this process although it is not
-// stored. It reports false if it is stored by now.
+// stored; err, if not nil, is how the writing ended. It reports false if that is
+// known by now, or this process has a newer record.
 func (s *Source) keep(x *exchange, err error) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if x.settled {
+	if x.settled || s.heldLocked().Newer(x.wrote()) {
 		return false
 	}
+	x.settled = err != nil // a timer may come late: what became of x is known
 	if s.unsaved == nil || s.unsaved.record != x.wrote() {
 		s.unsaved = &unsaved{record: x.wrote(), since: time.Now()}
 		s.publishLocked(x.wrote())
@@ -35,24 +37,41 @@ func (s *Source) keep(x *exchange, err error) bool {
 func (s *Source) stored(x *exchange) {
 	s.mu.Lock()
 	x.settled = true
-	kept := s.unsaved
-	s.unsaved = nil
-	s.publishLocked(x.wrote())
+	kept := s.settleLocked(x.wrote())
 	s.mu.Unlock()
-	switch {
-	case kept != nil && kept.record == x.wrote():
-		s.watch.saved(Saved{s.subject(""), time.Since(kept.since)})
-	case x.restored != nil:
+	if !s.tellSaved(kept, x.wrote()) && x.restored != nil {
 		s.watch.restored(Restored{s.subject(""), x.gone})
 	}
+}
+
+// settleLocked makes rec, which is stored, the record of this process, unless
+// that has a newer one. It returns what was unsaved and is so no more.
+func (s *Source) settleLocked(rec *tokenstore.Record) (kept *unsaved) {
+	if s.heldLocked().Newer(rec) {
+		return nil
+	}
+	kept, s.unsaved = s.unsaved, nil
+	s.publishLocked(rec)
+	return kept
+}
+
+// tellSaved tells that rec, which is stored, was kept in memory before. It
+// reports false if it was not.
+func (s *Source) tellSaved(kept *unsaved, rec *tokenstore.Record) bool {
+	if kept == nil || kept.record.Session != rec.Session || kept.record.Generation != rec.Generation || rec.Ended ||
+		!kept.record.RefreshToken.Equal(rec.RefreshToken) {
+		return false
+	}
+	s.watch.saved(Saved{s.subject(""), time.Since(kept.since)})
+	return true
 }
 
 // adopt makes rec, which is stored, the record of this process.
 func (s *Source) adopt(rec *tokenstore.Record) {
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.unsaved = nil
-	s.publishLocked(rec)
+	kept := s.settleLocked(rec)
+	s.mu.Unlock()
+	s.tellSaved(kept, rec) // it was written although the store said it failed
 }
 
 // closingPause is how long Close lets pass between two tries to save.
@@ -62,16 +81,31 @@ const closingPause = 100 * time.Millisecond
 // record, or Close gives up. One goroutine of a Source does it at a time; an
 // operation that comes in between writes the unsaved record first.
 func (s *Source) keepSaving() {
-	if !s.startSaver() {
-		return
-	}
-	atOnce := s.lostExclusion()
-	for pause := firstPause; s.goOnSaving(); pause = min(2*pause, maxPauseExpired) {
-		if !atOnce {
-			s.rest(jitter(pause))
+	ended, saver := false, false
+	defer func() {
+		if !ended { // an observer ended the goroutine
+			s.stopSaver(saver)
+			s.busy.Go(s.keepSaving)
 		}
-		atOnce = false
+	}()
+	if s.lostExclusion() { // whoever has it now must not send what is spent
 		s.save()
+	}
+	if saver = s.startSaver(); saver {
+		for pause := firstPause; s.goOnSaving(); pause = min(2*pause, maxPauseExpired) {
+			s.rest(jitter(pause))
+			s.save()
+		}
+	}
+	ended = true
+}
+
+func (s *Source) stopSaver(saver bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.saver = s.saver && !saver
+	if s.unsaved != nil {
+		s.unsaved.conflict = false // the first try was at once; now with pauses
 	}
 }
 
@@ -102,18 +136,21 @@ func (s *Source) goOnSaving() bool {
 func (s *Source) rest(d time.Duration) {
 	select {
 	case <-s.closing:
-		time.Sleep(min(d, closingPause))
+		select {
+		case <-s.gone:
+		case <-time.After(min(d, closingPause)):
+		}
 	case <-time.After(d):
 	}
 }
 
 // save tries once to save what is unsaved.
 func (s *Source) save() {
-	if s.takeTurn(nil) != nil {
+	if s.takeTurn() != nil {
 		return
 	}
 	defer s.endTurn()
-	if s.held() == nil || !s.hasUnsaved() {
+	if !s.hasUnsaved() {
 		return
 	}
 	x := &exchange{s: s}
@@ -135,39 +172,50 @@ func (s *Source) hasUnsaved() bool {
 }
 
 // takeTurn waits until no other operation on the record runs, for as long as one
-// may take, or until done. Where the one that runs can't save what it has it
-// does not wait for long: nothing further is exchanged before that is saved.
-func (s *Source) takeTurn(done <-chan struct{}) error {
+// may take. Where the one that runs can't save what it has it does not wait for
+// long: nothing further is exchanged before that is saved.
+func (s *Source) takeTurn() error {
+	if s.hasUnsaved() {
+		return s.turnWithin(saveGrace, nil)
+	}
+	return s.turnWithin(s.turnTimeout(), nil)
+}
+
+// takeOver is takeTurn for what replaces the record, until done: an operation
+// that only goes on trying to save is ended.
+func (s *Source) takeOver(done <-chan struct{}) (err error) {
+	for waited := time.Duration(0); waited < s.turnTimeout(); waited += saveGrace {
+		if err = s.turnWithin(saveGrace, done); err == nil {
+			return nil
+		}
+		s.abortSave()
+	}
+	return err
+}
+
+// turnTimeout is as long as one operation on the record may take.
+func (s *Source) turnTimeout() time.Duration {
+	return s.cfg.exclusionTimeout() + s.cfg.refreshTimeout()
+}
+
+func (s *Source) turnWithin(d time.Duration, done <-chan struct{}) error {
 	select {
 	case s.turn <- struct{}{}:
 		return nil
 	default:
 	}
-	wait := s.cfg.exclusionTimeout() + s.cfg.refreshTimeout()
-	if s.hasUnsaved() {
-		wait = saveGrace
-	}
-	timer := time.NewTimer(wait)
+	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
 	case s.turn <- struct{}{}:
 		return nil
 	case <-timer.C:
-		return errTurn
 	case <-done:
-		return errTurn
+	case <-s.gone:
 	}
+	return errTurn
 }
 
 var errTurn = errors.New("another operation on the session does not end: its store or its refresh hangs, or a new token can't be saved")
 
 func (s *Source) endTurn() { <-s.turn }
-
-// abortSave ends the Update under way if all it still does is trying to save.
-func (s *Source) abortSave() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.unsaved != nil && s.abort != nil {
-		s.abort(errAborted)
-	}
-}

@@ -163,7 +163,11 @@ func (s originSet) has(o origin) bool { return slices.Contains(s, o) }
 type origins struct {
 	allowed originSet // if empty, requests that never left where they began
 	plain   originSet // may get tokens over http
+	usual   []spelling
 }
+
+// A spelling is how an allowed origin mostly stands in a URL.
+type spelling struct{ scheme, host string }
 
 var (
 	errUserinfo = errors.New("transport: the URL has a user name or password in it, " +
@@ -191,6 +195,9 @@ const (
 
 // verdict decides about req. With an error, it must not go out at all.
 func (o *origins) verdict(req *http.Request) (verdict, error) {
+	if o.obvious(req) {
+		return attach, nil
+	}
 	at, host, ok := destination(req)
 	switch {
 	case !ok || !o.mayGo(req, at, host):
@@ -199,6 +206,28 @@ func (o *origins) verdict(req *http.Request) (verdict, error) {
 		return bare, fmt.Errorf("%w, to %s: use https, or name the origin in DangerouslyAllowHTTP", errPlainHTTP, at)
 	}
 	return attach, nil
+}
+
+// obvious reports, at a glance, whether req is one of those that nearly all are
+// and may carry a token. It says no where a closer look is needed; without it,
+// deciding would cost a quarter of what the rest of a request does.
+func (o *origins) obvious(req *http.Request) bool {
+	u := req.URL
+	if u == nil || u.Opaque != "" || req.Host != "" && req.Host != u.Host {
+		return false
+	}
+	for i := range o.usual {
+		if o.usual[i].host == u.Host && o.usual[i].scheme == u.Scheme {
+			return true
+		}
+	}
+	return len(o.allowed) == 0 && req.Response == nil && u.Scheme == "https" && usualHost(u.Host)
+}
+
+// usualHost reports whether host, of a URL, is a name or an IPv4 address and
+// nothing else.
+func usualHost(host string) bool {
+	return host != "" && host[0] != '[' && host[len(host)-1] != '.' && strings.IndexByte(host, ':') < 0
 }
 
 func (o *origins) mayGo(req *http.Request, at, host origin) bool {

@@ -16,16 +16,17 @@ func newOrigins(allowed, plain []string) (*origins, error) {
 	o.plain, bad = parseOrigins("DangerouslyAllowHTTP", plain, bad)
 	for _, at := range o.allowed {
 		if !at.secure() && !o.plain.has(at) {
-			bad = append(bad, fmt.Errorf("Origins has %s, where tokens would be sent in the clear: "+
+			bad = append(bad, fmt.Errorf("%s in Origins: tokens would be sent in the clear: "+
 				"use https, or name it in DangerouslyAllowHTTP too", at))
 		}
+		o.usual = append(o.usual, spelling{at.scheme, at.short()[len(at.scheme+"://"):]})
 	}
 	for _, at := range o.plain {
 		switch {
 		case at.scheme != "http":
-			bad = append(bad, fmt.Errorf("DangerouslyAllowHTTP has %s, which needs no permission: leave it out", at))
+			bad = append(bad, fmt.Errorf("%s in DangerouslyAllowHTTP: it needs no permission: leave it out", at))
 		case len(o.allowed) > 0 && !o.allowed.has(at):
-			bad = append(bad, fmt.Errorf("DangerouslyAllowHTTP has %s, which gets no token: name it in Origins too", at))
+			bad = append(bad, fmt.Errorf("%s in DangerouslyAllowHTTP: it gets no token: name it in Origins too", at))
 		}
 	}
 	return o, errors.Join(bad...)

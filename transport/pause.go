@@ -49,14 +49,17 @@ type pause struct {
 // after is the pause after one more failure; validFor is how long the token at
 // hand can still be used.
 func (p pause) after(re *RefreshError, validFor time.Duration, now time.Time) pause {
-	p.failures++
+	known := p.err != nil && p.err.Kind == LoginRequired
+	if !known || re.Kind != LoginRequired || validFor > 0 { // else only somebody asked again
+		p.failures++
+	}
 	p.err = re
 	if re.Kind == Misconfigured { // a login would not help, nor would trying
 		p.expired = newSpan(now, jitter(misconfiguredWait))
 		p.valid = p.expired
 		return p
 	}
-	wait := firstPause << min(p.failures-1, 10)
+	wait := firstPause << min(max(p.failures-1, 0), 10)
 	asked := min(re.RetryAfter, maxRetryAfter)
 	p.expired = newSpan(now, max(jitter(min(wait, maxPauseExpired)), asked))
 	if re.Kind == LoginRequired { // every call looks whether the store has another

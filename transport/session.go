@@ -1,6 +1,7 @@
 package transport
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -24,9 +25,20 @@ func (s *Source) Set(ctx context.Context, rec tokenstore.Record) error {
 	if err := firstRecord(&rec); err != nil {
 		return err
 	}
-	s.abortSave()
+	return s.detach(ctx, func(answer func(error)) { s.set(&rec, answer) })
+}
+
+// detach calls f in a goroutine of the Source, and waits for its first answer or
+// until ctx is over.
+func (s *Source) detach(ctx context.Context, f func(answer func(error))) error {
 	done := make(chan error, 1)
-	if !s.begin(func() { s.set(&rec, done) }) {
+	answer := func(err error) {
+		select {
+		case done <- err:
+		default: // it was answered before
+		}
+	}
+	if !s.begin(func() { f(answer) }) {
 		return ErrClosed
 	}
 	select {
@@ -43,13 +55,15 @@ func firstRecord(rec *tokenstore.Record) error {
 		return errors.New("transport: Set: the record has neither a refresh token nor an access token")
 	}
 	rec.Session, rec.Generation, rec.Ended = tokenstore.NewSessionID(""), firstGeneration, false
+	if err := sound(rec); err != nil {
+		return fmt.Errorf("transport: Set: %w", err)
+	}
 	for i := range rec.Access {
 		t := &rec.Access[i]
 		t.Generation = firstGeneration
-		if t.Expiry = t.Expiry.Round(0); t.Issued.IsZero() {
-			t.Issued = time.Now()
+		if t.Issued.IsZero() {
+			t.Issued = time.Now().Round(0)
 		}
-		t.Issued = t.Issued.Round(0)
 	}
 	if _, err := rec.Encode(); err != nil {
 		return fmt.Errorf("transport: Set: %w", err)
@@ -57,42 +71,51 @@ func firstRecord(rec *tokenstore.Record) error {
 	return nil
 }
 
-func (s *Source) set(rec *tokenstore.Record, done chan<- error) {
-	err := error(&RefreshError{Kind: StoreFailed, Err: errors.New("the store ended the goroutine")})
-	defer func() { done <- err }()
-	if terr := s.takeTurn(nil); terr != nil {
-		err = &RefreshError{Kind: StoreFailed, Err: terr}
+func (s *Source) set(rec *tokenstore.Record, answer func(error)) {
+	defer s.keepSaving()
+	defer answer(&RefreshError{Kind: StoreFailed, Err: errGone}) // an observer may do that
+	x := &exchange{s: s}
+	if err := s.takeOver(nil); err != nil {
+		s.setUnsaved(x, rec, err, answer)
 		return
 	}
-	defer s.keepSaving()
 	defer s.endTurn()
-	x := &exchange{s: s}
-	err = s.update(x.login(rec))
+	var grace *time.Timer
+	x.saving = func() { grace = time.AfterFunc(saveGrace, func() { s.setUnsaved(x, rec, nil, answer) }) }
+	err := s.update(x.login(rec))
+	if grace != nil {
+		grace.Stop()
+	}
 	switch {
 	case err != nil:
-		err = s.setUnsaved(x, rec, err)
+		s.setUnsaved(x, rec, err, answer)
+		return
 	case x.wrote() != nil:
 		s.stored(x)
 		s.begun()
 	default:
 		s.adopt(x.took)
 	}
+	answer(nil)
 }
 
-// setUnsaved keeps a login in memory that could not be saved.
-func (s *Source) setUnsaved(x *exchange, rec *tokenstore.Record, err error) error {
-	err = asRefreshError(err, StoreFailed)
+// setUnsaved keeps a login in memory that is not saved: because of err, or yet.
+func (s *Source) setUnsaved(x *exchange, rec *tokenstore.Record, err error, answer func(error)) {
+	why := asRefreshError(cmp.Or(err, errSlowSave), StoreFailed)
 	if x.wrote() == nil {
 		if rec.Seed != "" {
-			return err
+			answer(why)
+			return
 		}
 		rec.Session = tokenstore.NewSessionID(s.held().Session)
 		x.made = rec
 	}
-	s.keep(x, err)
+	if !s.keep(x, err) && err == nil {
+		return // the timer came late
+	}
 	s.begun()
-	s.watch.saveFailed(SaveFailed{s.subject(""), err})
-	return err
+	answer(why)
+	s.watch.saveFailed(SaveFailed{s.subject(""), why})
 }
 
 // begun forgets what was known of the session before.
@@ -106,17 +129,22 @@ func (s *Source) begun() {
 // Forget deletes the record, readable or not, from the store and from the memory
 // of this process. Nothing is revoked, and another process that holds the
 // session writes it again.
-func (s *Source) Forget(ctx context.Context) (err error) {
-	s.abortSave()
-	if err := s.takeTurn(ctx.Done()); err != nil {
-		if ctx.Err() != nil {
-			return cancelled(ctx)
+func (s *Source) Forget(ctx context.Context) error {
+	return s.detach(ctx, func(answer func(error)) {
+		err := s.forget(ctx)
+		if err != nil && ctx.Err() != nil {
+			err = cancelled(ctx)
 		}
+		answer(err)
+	})
+}
+
+func (s *Source) forget(ctx context.Context) error {
+	if err := s.takeOver(ctx.Done()); err != nil {
 		return &RefreshError{Kind: StoreFailed, Err: err}
 	}
 	defer s.endTurn()
-	defer catch(&err)
-	if err := s.cfg.Store.Delete(ctx, s.cfg.Key); err != nil {
+	if err := <-run(func() error { return s.cfg.Store.Delete(ctx, s.cfg.Key) }); err != nil {
 		return &RefreshError{Kind: StoreFailed, Err: err}
 	}
 	s.mu.Lock()
@@ -128,9 +156,11 @@ func (s *Source) Forget(ctx context.Context) (err error) {
 }
 
 // Close waits until no refresh is in flight and nothing is unsaved, and then
-// until ctx is over at the most. After that no goroutine is left behind but of
-// calls into a store or a RefreshFunc that do not heed their context. The Source
-// can't be used any more: Token returns [ErrClosed]. Closing again waits again.
+// until ctx is over at the most. After that no goroutine is left behind but of a
+// call into a store or a RefreshFunc that has not returned: a refresh is not cut
+// off, because its answer may bring a new refresh token, which is saved. The
+// Source can't be used any more: Token returns [ErrClosed]. Closing again waits
+// again.
 //
 // The error says that a new token was not saved, or that ctx was over first.
 func (s *Source) Close(ctx context.Context) error {
@@ -165,7 +195,10 @@ func (s *Source) shut() {
 func (s *Source) giveUp() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.gaveUp = true
+	if !s.gaveUp {
+		s.gaveUp = true
+		close(s.gone)
+	}
 	if s.abort != nil {
 		s.abort(errAborted)
 	}

@@ -3,8 +3,6 @@ package transport
 import (
 	"context"
 	"errors"
-	"fmt"
-	"log/slog"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -13,87 +11,6 @@ import (
 
 	"github.com/freshet-go/freshet/tokenstore"
 )
-
-// A SourceConfig configures a [Source].
-type SourceConfig struct {
-	// Refresh makes a new record from the last one. It is required.
-	Refresh RefreshFunc
-
-	// NeedsLogin says that a session begins with [Source.Set] alone: where no
-	// refresh token is stored, Refresh is not called, and Token fails with
-	// [ErrLoginRequired]. If false, Refresh begins the session from the zero
-	// Record.
-	NeedsLogin bool
-
-	// Store keeps the record. If nil, it is kept in the memory of the Source.
-	Store tokenstore.Store
-
-	// Key is the record's key in Store. It is required with a Store.
-	Key string
-
-	// RefreshBefore is how long before its expiry a token is refreshed, at the
-	// most: it is never more than a quarter of the token's lifetime, and less a
-	// jitter drawn for each token. If zero, [DefaultRefreshBefore].
-	RefreshBefore time.Duration
-
-	// RefreshTimeout bounds one call of Refresh. If zero,
-	// [DefaultRefreshTimeout]. A caller never waits longer than its own
-	// context allows.
-	RefreshTimeout time.Duration
-
-	// Observer is told what happens. If nil, nobody is.
-	Observer *Observer
-
-	// Logger gets a line for each event. If nil, nothing is logged.
-	Logger *slog.Logger
-}
-
-// Defaults of a [SourceConfig].
-const (
-	DefaultRefreshBefore  = 5 * time.Minute
-	DefaultRefreshTimeout = 15 * time.Second
-)
-
-func (c *SourceConfig) refreshBefore() time.Duration {
-	if c.RefreshBefore == 0 {
-		return DefaultRefreshBefore
-	}
-	return c.RefreshBefore
-}
-
-func (c *SourceConfig) refreshTimeout() time.Duration {
-	if c.RefreshTimeout == 0 {
-		return DefaultRefreshTimeout
-	}
-	return c.RefreshTimeout
-}
-
-// exclusionTimeout bounds the wait for the store's exclusion: as long as another
-// process may take for a refresh and the saving of it.
-func (c *SourceConfig) exclusionTimeout() time.Duration { return 2 * c.refreshTimeout() }
-
-func (c *SourceConfig) check() error {
-	var errs []error
-	bad := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
-	if c.Refresh == nil {
-		bad("Refresh is nil: give the func that asks the server for a token")
-	}
-	if c.Store != nil {
-		if err := tokenstore.CheckKey(c.Key); err != nil {
-			bad("Key: %w", err)
-		}
-	}
-	if c.RefreshBefore < 0 {
-		bad("RefreshBefore is negative (%s): leave it zero for %s", c.RefreshBefore, DefaultRefreshBefore)
-	}
-	if c.RefreshTimeout < 0 {
-		bad("RefreshTimeout is negative (%s): leave it zero for %s", c.RefreshTimeout, DefaultRefreshTimeout)
-	}
-	if len(errs) > 0 {
-		return fmt.Errorf("transport: SourceConfig: %w", errors.Join(errs...))
-	}
-	return nil
-}
 
 // A Source keeps the tokens of one session: it hands them out, refreshes them
 // once for all who ask, and keeps them in a store. Make it with [NewSource]; it
@@ -121,6 +38,7 @@ type Source struct {
 	flights singleflight.Group // by target
 	turn    chan struct{}      // holds a value while an operation on the record runs
 	closing chan struct{}      // closed by Close
+	gone    chan struct{}      // closed when Close returns
 	busy    sync.WaitGroup     // the goroutines of the Source
 
 	mu      sync.Mutex // guards what follows; nothing that can block runs with it
@@ -129,6 +47,7 @@ type Source struct {
 	saver   bool                    // a goroutine tries to save unsaved
 	unsaved *unsaved                // what the store is not known to hold
 	abort   context.CancelCauseFunc // ends the Update that is under way
+	writing bool                    // that Update has a record to write
 	pause   pause
 	refusal refusal
 	breaker breaker
@@ -168,6 +87,7 @@ func NewSource(cfg SourceConfig) (*Source, error) {
 		watch:   watch{cfg.Observer, cfg.Logger},
 		turn:    make(chan struct{}, 1),
 		closing: make(chan struct{}),
+		gone:    make(chan struct{}),
 	}, nil
 }
 
@@ -221,6 +141,10 @@ func (s *Source) renewed(ctx context.Context, target string) (Token, error) {
 			if s.settled.Load() {
 				s.fly(target)
 				return Token{t}, nil
+			}
+		default:
+			if err := s.paused(now, expired); err != nil {
+				return Token{}, err
 			}
 		}
 		t, err := s.wait(ctx, s.fly(target))
@@ -283,15 +207,12 @@ func (s *Source) begin(f func()) bool {
 	return true
 }
 
-// publish makes rec, which must not change any more, the record whose tokens are
-// handed out.
-func (s *Source) publish(rec *tokenstore.Record) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.publishLocked(rec)
-}
-
+// publishLocked makes rec, which must not change any more, the record whose
+// tokens are handed out; unless this process has a newer one.
 func (s *Source) publishLocked(rec *tokenstore.Record) {
+	if s.gaveUp || s.heldLocked().Newer(rec) {
+		return
+	}
 	old := s.cur.Load()
 	st := &state{record: rec, issues: make([]*issue, len(rec.Access))}
 	for i := range rec.Access {
@@ -299,9 +220,7 @@ func (s *Source) publishLocked(rec *tokenstore.Record) {
 		t.follow(old.issue(t.access.Target))
 		st.issues[i] = t
 	}
-	if !s.gaveUp {
-		s.cur.Store(st)
-	}
+	s.cur.Store(st)
 }
 
 // held returns the newest record that this process has, or the zero Record.

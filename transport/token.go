@@ -201,7 +201,8 @@ func (t *issue) freshness(now time.Time) freshness {
 func (t *issue) follow(last *issue) {
 	switch {
 	case last == nil:
-	case t.is(last):
+	case t.is(last) && t.access.Token.Equal(last.access.Token):
+		t.access = last.access // the store keeps times to the second
 		t.refreshAt, t.remedy = last.refreshAt, last.remedy
 		t.rejected.Store(last.rejected.Load())
 		t.struck.Store(last.struck.Load())

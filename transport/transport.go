@@ -1,6 +1,7 @@
 package transport
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -83,8 +84,11 @@ func (t *Transport) With(source *Source) *Transport {
 }
 
 // RoundTrip sends req with an access token. Its errors are those of Base, of the
-// request itself, and *[RefreshError] where no token was to be had.
+// request itself, and *[RefreshError] or [ErrClosed] where no token was to be had.
 func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
+	if req.URL == nil {
+		return refuse(req, errNoURL)
+	}
 	if err := checkURL(req); err != nil {
 		return refuse(req, err)
 	}
@@ -102,15 +106,27 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	if err != nil {
 		return refuse(req, err)
 	}
-	resp, err := t.cfg.Base.RoundTrip(withToken(req, tok))
+	resp, err := t.send(req, withToken(req, tok))
+	if err != nil || resp.StatusCode != http.StatusUnauthorized {
+		return resp, err
+	}
+	return t.rejected(req, resp, tok)
+}
+
+var errNoURL = errors.New("transport: the request has no URL")
+
+// send sends out, a copy of req, and makes the response one to req: nobody who
+// prints it shall see the token.
+func (t *Transport) send(req, out *http.Request) (*http.Response, error) {
+	resp, err := t.cfg.Base.RoundTrip(out)
 	if err != nil {
 		return nil, err
 	}
-	resp.Request = req
-	if resp.StatusCode != http.StatusUnauthorized {
-		return resp, nil
+	if resp == nil {
+		return nil, fmt.Errorf("transport: Base (%T) returned neither a response nor an error", t.cfg.Base)
 	}
-	return t.rejected(req, resp, tok)
+	resp.Request = req
+	return resp, nil
 }
 
 // CloseIdleConnections closes the idle connections of Base, if it has any.
@@ -133,10 +149,12 @@ func (t *Transport) rejected(req *http.Request, resp *http.Response, tok Token) 
 	if !t.deserves(resp, tok) {
 		return resp, nil
 	}
+	body := readAhead(resp.Body)
+	resp.Body = body
 	next, err := t.cfg.Source.Refresh(req.Context(), tok)
-	if req.Context().Err() != nil {
+	if over := req.Context().Err(); over != nil {
 		resp.Body.Close()
-		return nil, req.Context().Err()
+		return nil, over
 	}
 	if err != nil {
 		resp.Request = withRefreshError(req, err)
@@ -146,18 +164,26 @@ func (t *Transport) rejected(req *http.Request, resp *http.Response, tok Token) 
 	if !ok {
 		return resp, nil
 	}
-	discard(resp.Body)
-	resp, err = t.cfg.Base.RoundTrip(again)
-	if err != nil {
-		return nil, err
+	body.discard(req.Context())
+	if over := req.Context().Err(); over != nil {
+		return refuse(again, over)
 	}
-	resp.Request = req
-	if t.deserves(resp, next) {
-		t.cfg.Source.strike(next.issue)
-	} else {
-		t.cfg.Source.accept(next.issue)
+	resp, err = t.send(req, again)
+	if err == nil {
+		t.judge(resp, next)
 	}
-	return resp, nil
+	return resp, err
+}
+
+// judge tells the breaker what resp, the answer to the second try, says of the
+// new token. A server that is down or overloaded says nothing of it.
+func (t *Transport) judge(resp *http.Response, tok Token) {
+	switch {
+	case t.deserves(resp, tok):
+		t.cfg.Source.strike(tok.issue)
+	case resp.StatusCode < 500 && resp.StatusCode != http.StatusTooManyRequests:
+		t.cfg.Source.accept(tok.issue)
+	}
 }
 
 // deserves reports whether resp, an answer to a request that carried tok, is one
@@ -194,26 +220,58 @@ func (t *Transport) rewind(req *http.Request, tok Token) (*http.Request, bool) {
 }
 
 // How much of a 401 is read, so that its connection can be used again, and how
-// long that may take.
+// long the second try waits for that.
 const (
 	drainLimit = 64 << 10
 	drainTime  = 50 * time.Millisecond
 )
 
-// discard closes body after reading a little of it.
-func discard(body io.ReadCloser) {
-	drained := make(chan struct{})
-	go func() {
-		defer close(drained)
-		io.CopyN(io.Discard, body, drainLimit)
-	}()
-	timer := time.NewTimer(drainTime)
-	defer timer.Stop()
-	select {
-	case <-drained:
-	case <-timer.C:
+// An ahead is the body of a 401, whose beginning is read while the token is
+// refreshed. The refresh may need the connection: where a Base with a limit of
+// connections leads to both servers, it would wait for those that wait for it.
+type ahead struct {
+	io.ReadCloser
+	done  chan struct{} // closed when begin and err are there
+	begin []byte
+	err   error
+}
+
+func readAhead(body io.ReadCloser) *ahead {
+	if body == nil { // http.Client forgives that, and so do we
+		body = http.NoBody
 	}
-	body.Close()
+	a := &ahead{ReadCloser: body, done: make(chan struct{})}
+	go func() {
+		defer close(a.done)
+		defer func() { recover() }() // of a body that is not net/http's
+		a.begin, a.err = io.ReadAll(io.LimitReader(body, drainLimit))
+	}()
+	return a
+}
+
+// Read is for the caller, who gets the 401 after all.
+func (a *ahead) Read(p []byte) (int, error) {
+	<-a.done
+	switch {
+	case len(a.begin) > 0:
+		n := copy(p, a.begin)
+		a.begin = a.begin[n:]
+		return n, nil
+	case a.err != nil:
+		return 0, a.err
+	}
+	return a.ReadCloser.Read(p)
+}
+
+// discard closes the body. A Read that takes too long is under way still: the
+// Close ends it, as net/http's do.
+func (a *ahead) discard(ctx context.Context) {
+	select {
+	case <-a.done:
+	case <-time.After(drainTime):
+	case <-ctx.Done():
+	}
+	a.Close()
 }
 
 func (t *Transport) tellBare(req *http.Request) {
