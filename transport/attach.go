@@ -17,7 +17,7 @@ type outgoing struct {
 
 // withToken returns a copy of req that carries tok. All else is shared with req.
 func withToken(req *http.Request, tok Token) *http.Request {
-	out := &outgoing{Request: *req, authorization: [1]string{tok.issue.header}}
+	out := &outgoing{Request: *req, authorization: [1]string{tok.issue.header.Reveal()}}
 	out.Header = copyHeader(req.Header)
 	out.Header["Authorization"] = out.authorization[:]
 	return &out.Request

@@ -97,7 +97,7 @@ func (x *exchange) login(rec *tokenstore.Record) func(context.Context, *tokensto
 			last = stored
 		}
 		if rec.Seed != "" && rec.Seed == last.Seed {
-			return x.reconcile(ctx, stored, unreadable)
+			return x.reconcile(ctx, stored, nil)
 		}
 		rec.Session = tokenstore.NewSessionID(last.Session)
 		x.made = rec
@@ -173,17 +173,11 @@ func (x *exchange) follow(made *tokenstore.Record, start time.Time, err error) e
 		made.Session = tokenstore.NewSessionID("")
 	}
 	made.Generation = x.took.Generation + 1
-	if bad := tokenstore.CheckToken(made.RefreshToken.Reveal()); bad != nil {
-		made.RefreshToken = x.took.RefreshToken
-		err = errors.Join(err, bad)
+	bad := tokenstore.CheckToken(made.RefreshToken.Reveal())
+	if bad != nil || made.RefreshToken.IsZero() {
+		made.RefreshToken = x.took.RefreshToken // the last one goes on (RFC 6749 §6)
 	}
-	if made.RefreshToken.IsZero() { // the last one goes on (RFC 6749 §6)
-		made.RefreshToken = x.took.RefreshToken
-	}
-	if bad := sound(made); err == nil {
-		err = bad
-	}
-	if err != nil {
+	if err = errors.Join(err, sound(made)); err != nil {
 		return err
 	}
 	t, ok := made.Token(x.target)
@@ -196,9 +190,9 @@ func (x *exchange) follow(made *tokenstore.Record, start time.Time, err error) e
 	}
 	made.SetToken(t)
 	if schemeOf(&t) != bearer {
-		err = &RefreshError{Kind: Misconfigured, Err: fmt.Errorf("the server gave a token of type %.20q, and only Bearer can be sent", t.Type)}
+		return &RefreshError{Kind: Misconfigured, Err: fmt.Errorf("the server gave a token of type %.20q, and only Bearer can be sent", t.Type)}
 	}
-	return err
+	return bad
 }
 
 // sound leaves out of rec the access tokens that no record has, puts the others in

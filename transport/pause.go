@@ -15,6 +15,7 @@ const (
 	maxPauseValid     = 5 * time.Minute        // while the last token still serves
 	misconfiguredWait = 5 * time.Minute        // somebody has to correct something
 	refusedWait       = time.Hour              // servers had outages that refused everybody
+	unknownPause      = 5 * time.Second        // after a refresh without an answer
 	maxRetryAfter     = time.Hour              // what a server may ask for
 )
 
@@ -61,6 +62,9 @@ func (p pause) after(re *RefreshError, validFor time.Duration, now time.Time) pa
 	}
 	wait := firstPause << min(max(p.failures-1, 0), 10)
 	asked := min(re.RetryAfter, maxRetryAfter)
+	if re.OutcomeUnknown { // the answer may still come, and the request still arrive
+		asked = max(asked, unknownPause)
+	}
 	p.expired = newSpan(now, max(jitter(min(wait, maxPauseExpired)), asked))
 	if re.Kind == LoginRequired { // every call looks whether the store has another
 		p.expired = span{}

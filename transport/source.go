@@ -3,6 +3,7 @@ package transport
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -90,6 +91,9 @@ func NewSource(cfg SourceConfig) (*Source, error) {
 		gone:    make(chan struct{}),
 	}, nil
 }
+
+// Format prints which session the Source has, for every verb.
+func (s *Source) Format(f fmt.State, _ rune) { fmt.Fprintf(f, "transport.Source(%q)", s.cfg.Key) }
 
 // Token returns an access token for target, "" being the session's own: the one
 // at hand if it is fresh, else as the life of a token has it. Every error is a

@@ -74,7 +74,10 @@ func TestRefresh_answer_lost(t *testing.T) {
 			t.Errorf("error %+v, want an unknown outcome", re)
 		}
 		shelf.wantStored(t, "rt2")
-		time.Sleep(time.Second)
+		time.Sleep(4 * time.Second) // the answer may still come
+		wantError(t, src, transport.Transient)
+		srv.wantCalls(t, 3)
+		time.Sleep(2 * time.Second)
 		wantToken(t, src, "at4")
 		shelf.wantStored(t, "rt4")
 	})

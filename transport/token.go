@@ -123,9 +123,9 @@ func (t Token) LogValue() slog.Value { return slog.StringValue(t.String()) }
 type issue struct {
 	record    *tokenstore.Record
 	access    *tokenstore.AccessToken
-	header    string    // the Authorization header; empty if the token can't be sent
-	refreshAt time.Time // when it becomes stale; zero if its expiry is unknown
-	remedy    bool      // it came in place of a rejected token
+	header    tokenstore.Secret // the Authorization header; empty if the token can't be sent
+	refreshAt time.Time         // when it becomes stale; zero if its expiry is unknown
+	remedy    bool              // it came in place of a rejected token
 
 	rejected atomic.Bool // by an API
 	struck   atomic.Bool // counted by the breaker, or proved good
@@ -136,7 +136,7 @@ type issue struct {
 func newIssue(rec *tokenstore.Record, i int, before time.Duration) *issue {
 	t := &issue{record: rec, access: &rec.Access[i]}
 	if schemeOf(t.access) == bearer && !t.access.Token.IsZero() {
-		t.header = bearer + " " + t.access.Token.Reveal()
+		t.header = tokenstore.NewSecret(bearer + " " + t.access.Token.Reveal())
 	}
 	if exp := t.access.Expiry; !exp.IsZero() {
 		t.refreshAt = exp.Add(-refreshWindow(before, exp.Sub(t.access.Issued)))
@@ -185,7 +185,7 @@ const maxStep = 5 * time.Minute
 // back says nothing about the token, so it is used and refreshed.
 func (t *issue) freshness(now time.Time) freshness {
 	switch {
-	case t == nil || t.header == "" || t.rejected.Load():
+	case t == nil || t.header.IsZero() || t.rejected.Load():
 		return expired
 	case t.refreshAt.IsZero():
 		return fresh

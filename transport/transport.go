@@ -227,8 +227,8 @@ const (
 )
 
 // An ahead is the body of a 401, whose beginning is read while the token is
-// refreshed. The refresh may need the connection: where a Base with a limit of
-// connections leads to both servers, it would wait for those that wait for it.
+// refreshed. That frees the connection, which the refresh may need: where a Base
+// with MaxConnsPerHost leads to both servers, each would wait for the other.
 type ahead struct {
 	io.ReadCloser
 	done  chan struct{} // closed when begin and err are there

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/iotest"
 	"testing/synctest"
 	"time"
 
@@ -185,6 +186,21 @@ func TestRule026_failed_refresh_leaves_the_401(t *testing.T) {
 			t.Errorf("%v, want ErrClosed", err)
 		}
 	})
+	t.Run("large, and broken at its end", func(t *testing.T) {
+		m, content := &mint{before: secondFails}, randomBytes(200<<10, 26)
+		tr := m.over(t, baseFunc(func(req *http.Request) (*http.Response, error) {
+			broken := iotest.ErrReader(io.ErrUnexpectedEOF)
+			return answerTo(req, 401, io.NopCloser(io.MultiReader(bytes.NewReader(content), broken))), nil
+		}))
+		m.revoked.Store(1)
+		resp, err := tr.RoundTrip(request(t, "GET", "https://api.test/", nil))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := io.ReadAll(resp.Body); !bytes.Equal(got, content) || err != io.ErrUnexpectedEOF {
+			t.Errorf("%d bytes and %v, want all %d and the Base's error", len(got), err, len(content))
+		}
+	})
 	t.Run("nothing failed", func(t *testing.T) {
 		a := new(tokenAPI)
 		resp, err := a.over(t, a).RoundTrip(request(t, "GET", "https://api.test/", nil))
@@ -192,6 +208,26 @@ func TestRule026_failed_refresh_leaves_the_401(t *testing.T) {
 			t.Errorf("%v, %v; want no error", err, transport.RefreshErrorOf(resp))
 		}
 	})
+}
+
+// Where the token comes from the API's own host, the 401 must not keep the last
+// connection from the refresh.
+func TestTransport_refresh_over_the_same_connection(t *testing.T) {
+	a := new(tokenAPI)
+	srv := serve(t, a, "HTTP/1")
+	base := srv.Client().Transport.(*http.Transport)
+	base.MaxConnsPerHost = 1
+	a.before = func(int64) error { // is a request to the same host
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		defer cancel()
+		resp, err := base.RoundTrip(request(t, "POST", srv.URL+"/token", nil).WithContext(ctx))
+		if err != nil {
+			return err
+		}
+		return resp.Body.Close()
+	}
+	a.revoked.Store(1)
+	wantAnswer(t, a.over(t, base), request(t, "GET", srv.URL, nil), 200, "GET "+digest(http.NoBody))
 }
 
 func wantRefused(t *testing.T, tr *transport.Transport, want transport.Kind) *http.Response {

@@ -1,0 +1,190 @@
+package client
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/freshet-go/freshet/transport"
+)
+
+// check returns everything that is wrong with c, each with its field and what to
+// do about it, or nil.
+func (c Config) check() error {
+	var p problems
+	if c.ClientID == "" {
+		p.add("ClientID is empty: set it to the id that the server gave your program")
+	}
+	c.checkServer(&p)
+	c.checkSecret(&p)
+	c.checkScopes(&p)
+	p.duration("RefreshBefore", c.RefreshBefore)
+	p.duration("RefreshTimeout", c.RefreshTimeout)
+	p.params("RefreshParams", c.RefreshParams)
+	p.header("TokenHeader", c.TokenHeader)
+	c.checkOrigins(&p)
+	if c.TokenClient != nil {
+		c.checkTokenClient(&p)
+	}
+	if c.Grant != nil {
+		c.Grant.check(&p)
+	}
+	return p.err()
+}
+
+// problems collects what is wrong with a Config. No value of a field is shown:
+// secrets are found in the wrong fields too.
+type problems []error
+
+func (p *problems) add(format string, args ...any) {
+	*p = append(*p, fmt.Errorf("client: Config."+format, args...))
+}
+
+func (p problems) err() error { return errors.Join(p...) }
+
+func (c *Config) checkServer(p *problems) {
+	if c.Issuer != "" {
+		p.url("Issuer", c.Issuer)
+		if strings.ContainsAny(c.Issuer, "?") { // RFC 8414 §2
+			p.add("Issuer has a query: an issuer is a URL without one")
+		}
+	}
+	switch {
+	case c.Endpoint.TokenURL != "":
+		p.url("Endpoint.TokenURL", c.Endpoint.TokenURL)
+	case c.Issuer != "":
+		p.add("Endpoint.TokenURL is empty: the server's endpoints are not looked up yet, so set it beside Issuer")
+	default:
+		p.add("Issuer and Endpoint are empty: set Endpoint.TokenURL to the server's token endpoint")
+	}
+	if c.Endpoint.AuthURL != "" {
+		p.url("Endpoint.AuthURL", c.Endpoint.AuthURL)
+	}
+	if c.Endpoint.DeviceAuthURL != "" {
+		p.url("Endpoint.DeviceAuthURL", c.Endpoint.DeviceAuthURL)
+	}
+}
+
+// url checks the URL of an endpoint (RFC 6749 §3.1, §3.2: TLS, no fragment).
+func (p *problems) url(field, raw string) {
+	u, err := url.Parse(raw)
+	switch {
+	case err != nil:
+		p.add("%s can't be read as a URL", field)
+	case u.User != nil:
+		p.add("%s has a user name or password in it: take it out; ClientID and ClientSecret are the fields for credentials", field)
+	case u.Scheme == "" || u.Hostname() == "":
+		p.add("%s is not a whole URL: write https://, host and path", field)
+	case u.Scheme != "https" && !(u.Scheme == "http" && loopback(u.Hostname())):
+		p.add("%s is not https: use https (plain http is taken for 127.0.0.1 and [::1] alone)", field)
+	case strings.Contains(raw, "#"):
+		p.add("%s has a fragment: take it out, from the # on", field)
+	}
+}
+
+// loopback reports whether host is an address of this machine. A name is not:
+// what it resolves to is up to others.
+func loopback(host string) bool {
+	addr, err := netip.ParseAddr(host)
+	return err == nil && addr.Zone() == "" && addr.Unmap().IsLoopback()
+}
+
+// checkOrigins has package transport look at the origins, which are its own.
+func (c *Config) checkOrigins(p *problems) {
+	source, err := transport.NewSource(transport.SourceConfig{Refresh: new(tokenEndpoint).refresh})
+	if err == nil {
+		_, err = transport.New(transport.Config{Source: source, Origins: c.Origins, DangerouslyAllowHTTP: c.DangerouslyAllowHTTP})
+	}
+	if err != nil {
+		*p = append(*p, err)
+	}
+}
+
+func (c *Config) checkSecret(p *problems) {
+	switch takes := c.auth().takesSecret(); {
+	case takes && c.ClientSecret == "":
+		p.add("ClientSecret is empty, and Auth needs one: set it, or leave Auth nil for a public client")
+	case !takes && c.ClientSecret != "":
+		p.add("ClientSecret is set, and Auth would not use it: leave one of the two empty")
+	}
+}
+
+// checkScopes holds Scopes against RFC 6749 §3.3:
+//
+//	scope-token = 1*( %x21 / %x23-5B / %x5D-7E )
+func (c *Config) checkScopes(p *problems) {
+	for i, scope := range c.Scopes {
+		if !isScope(scope) {
+			p.add("Scopes[%d] is empty or has a character that no scope has: give each scope an element of its own", i)
+		}
+	}
+}
+
+func isScope(s string) bool {
+	return s != "" && strings.IndexFunc(s, func(r rune) bool {
+		return r <= ' ' || r > '~' || r == '"' || r == '\\'
+	}) < 0
+}
+
+func (p *problems) duration(field string, d time.Duration) {
+	if d < 0 {
+		p.add("%s is negative (%s): leave it zero for the default", field, d)
+	}
+}
+
+// ownMembers are the members of a token request that only the client itself
+// sets.
+var ownMembers = []string{
+	"grant_type", "refresh_token", "client_id", "client_secret", "client_assertion", "client_assertion_type",
+	"code", "code_verifier",
+}
+
+func (p *problems) params(field string, form url.Values, more ...string) {
+	for _, name := range slices.Concat(ownMembers, more) {
+		if form.Has(name) {
+			p.add("%s has %s: take it out, the client sets it itself", field, name)
+		}
+	}
+}
+
+// ownHeaders are the headers of a token request that only the client itself
+// sets, and those that would change how it is sent: net/http takes an
+// Idempotency-Key for leave to send a refresh token twice.
+var ownHeaders = []string{
+	"Accept", "Accept-Encoding", "Authorization", "Connection", "Content-Encoding", "Content-Length", "Content-Type",
+	"Cookie", "Dpop", "Expect", "Host", "Idempotency-Key", "Proxy-Authorization", "Te", "Trailer",
+	"Transfer-Encoding", "Upgrade", "X-Idempotency-Key",
+}
+
+func (p *problems) header(field string, h http.Header) {
+	for name, values := range h {
+		switch {
+		case slices.Contains(ownHeaders, http.CanonicalHeaderKey(name)):
+			p.add("%s has %s: take it out, the client sets it itself", field, http.CanonicalHeaderKey(name))
+		case strings.Trim(name, tokenChars) != "" || name == "":
+			p.add("%s has a name that no header has", field)
+		case slices.ContainsFunc(values, hasControl):
+			p.add("%s: the value of %s has a control character", field, name)
+		}
+	}
+}
+
+// tokenChars are the characters of a token (RFC 9110 §5.6.2).
+const tokenChars = "!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+
+func hasControl(s string) bool {
+	return strings.IndexFunc(s, func(r rune) bool { return r < ' ' && r != '\t' || r == 0x7f }) >= 0
+}
+
+func (c *Config) checkTokenClient(p *problems) {
+	p.duration("TokenClient.Timeout", c.TokenClient.Timeout)
+	t, ok := c.TokenClient.Transport.(*http.Transport)
+	if ok && t.TLSClientConfig != nil && t.TLSClientConfig.InsecureSkipVerify {
+		p.add("TokenClient: InsecureSkipVerify lets anybody pose as the server: for a private CA set TLSClientConfig.RootCAs instead")
+	}
+}

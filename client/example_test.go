@@ -1,0 +1,208 @@
+package client_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log"
+	"net/http"
+	"os"
+	"sync"
+	"time"
+
+	"golang.org/x/oauth2"
+
+	"github.com/freshet-go/freshet/client"
+	"github.com/freshet-go/freshet/client/clienttest"
+	"github.com/freshet-go/freshet/tokenstore"
+	"github.com/freshet-go/freshet/transport"
+)
+
+var ctx = context.Background()
+
+// A session is imported once, from the tokens that the program has so far, and
+// is then kept fresh.
+func Example() {
+	srv := clienttest.NewServer() // in a program: the server where it is registered
+	defer srv.Close()
+
+	c, err := client.New(srv.Config())
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer c.Close(ctx)
+	alice := c.Session("alice@example.com")
+
+	_, err = alice.Token(ctx)
+	fmt.Println("login required:", errors.Is(err, client.ErrLoginRequired))
+
+	if err := alice.Import(ctx, srv.NewToken("alice@example.com")); err != nil {
+		log.Fatal(err)
+	}
+	resp, err := alice.HTTPClient().Get(srv.APIURL("/v1/me"))
+	if err != nil {
+		log.Fatal(err)
+	}
+	resp.Body.Close()
+	fmt.Println(resp.Status)
+	// Output:
+	// login required: true
+	// 200 OK
+}
+
+// A program that uses x/oauth2 moves over in a few lines.
+func ExampleFromOAuth2() {
+	conf := &oauth2.Config{
+		ClientID:     "my-app",
+		ClientSecret: os.Getenv("CLIENT_SECRET"),
+		Endpoint:     oauth2.Endpoint{TokenURL: "https://auth.example.com/token"},
+		Scopes:       []string{"read"},
+	}
+
+	cfg := client.FromOAuth2(conf)
+	cfg.Store = tokenstore.Dir("/var/lib/my-app/tokens")
+	cfg.Origins = []string{"https://api.example.com"}
+	c, err := client.New(cfg)
+	if err != nil {
+		log.Fatal(err)
+	}
+	hc := c.Session("alice@example.com").HTTPClient() // instead of conf.Client(ctx, tok)
+	_ = hc
+	// Output:
+}
+
+// The app's own http.Client keeps its Timeout, its Jar, its Transport.
+func ExampleSession_Wrap() {
+	srv := clienttest.NewServer()
+	defer srv.Close()
+	c, err := client.New(srv.Config())
+	if err != nil {
+		log.Fatal(err)
+	}
+	alice := c.Session("alice")
+	srv.SignIn(ctx, alice)
+
+	app := srv.HTTPClient() // what the app has: it may log, trace, retry
+	app.Timeout = 10 * time.Second
+
+	hc := alice.Wrap(app)
+	resp, err := hc.Get(srv.APIURL("/v1/me"))
+	if err != nil {
+		log.Fatal(err)
+	}
+	resp.Body.Close()
+	fmt.Println(resp.Status, hc.Timeout)
+	// Output: 200 OK 10s
+}
+
+// One http.Client serves many users: the context of a request says which.
+func ExampleWithSession() {
+	srv := clienttest.NewServer()
+	defer srv.Close()
+	c, err := client.New(srv.Config())
+	if err != nil {
+		log.Fatal(err)
+	}
+	srv.SignIn(ctx, c.Session("alice"))
+	srv.SignIn(ctx, c.Session("bob"))
+
+	hc := c.Session("").HTTPClient() // nobody's: a request must say whose it is
+	for _, user := range []string{"alice", "bob"} {
+		ctx := client.WithSession(ctx, c.Session(user))
+		req, _ := http.NewRequestWithContext(ctx, "GET", srv.APIURL("/v1/me"), nil)
+		resp, err := hc.Do(req)
+		if err != nil {
+			log.Fatal(err)
+		}
+		fmt.Println(user, account(resp))
+	}
+	_, err = hc.Get(srv.APIURL("/v1/me"))
+	fmt.Println(err != nil)
+	// Output:
+	// alice alice
+	// bob bob
+	// true
+}
+
+// A worker authorizes itself by client credentials, and ends without losing
+// anything.
+func ExampleClientCredentials() {
+	srv := clienttest.NewServer()
+	defer srv.Close()
+	cfg := srv.Config()
+	cfg.Grant = client.ClientCredentials{}
+	c, err := client.New(cfg)
+	if err != nil {
+		log.Fatal(err)
+	}
+
+	hc := c.Session("").HTTPClient()
+	var workers sync.WaitGroup
+	for range 4 {
+		workers.Go(func() {
+			resp, err := hc.Post(srv.APIURL("/v1/jobs"), "application/json", nil)
+			if err == nil {
+				resp.Body.Close()
+			}
+		})
+	}
+	workers.Wait()
+
+	// What is under way is finished, and what is not saved is saved.
+	shutdown, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	if err := c.Close(shutdown); err != nil {
+		log.Print(err)
+	}
+	fmt.Println("token requests:", srv.Stats().TokenRequests)
+	// Output: token requests: 1
+}
+
+// Libraries that want an oauth2.TokenSource get one. Its tokens have no refresh
+// token, so that the library can't spend it.
+func ExampleSession_TokenSource() {
+	srv := clienttest.NewServer()
+	defer srv.Close()
+	c, err := client.New(srv.Config())
+	if err != nil {
+		log.Fatal(err)
+	}
+	alice := c.Session("alice")
+	srv.SignIn(ctx, alice)
+
+	var ts oauth2.TokenSource = alice.TokenSource() // for option.WithTokenSource, oauth.TokenSource, …
+	tok, err := ts.Token()
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(tok.Valid(), tok.RefreshToken == "")
+	// Output: true true
+}
+
+// When a request comes back as a 401 that could not be mended, the response says
+// why.
+func Example_loginRequired() {
+	srv := clienttest.NewServer()
+	defer srv.Close()
+	c, err := client.New(srv.Config())
+	if err != nil {
+		log.Fatal(err)
+	}
+	alice := c.Session("alice")
+	srv.SignIn(ctx, alice)
+	srv.RevokeSession("alice")
+
+	resp, err := alice.HTTPClient().Get(srv.APIURL("/v1/me"))
+	if err != nil {
+		log.Fatal(err)
+	}
+	resp.Body.Close()
+	if why := transport.RefreshErrorOf(resp); errors.Is(why, client.ErrLoginRequired) {
+		fmt.Println(resp.StatusCode, "and a login is required")
+	}
+	_, err = alice.HTTPClient().Get(srv.APIURL("/v1/me")) // from now on nothing is sent
+	fmt.Println(errors.Is(err, client.ErrLoginRequired))
+	// Output:
+	// 401 and a login is required
+	// true
+}

@@ -1,0 +1,133 @@
+package client
+
+import (
+	"context"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/url"
+	"time"
+
+	"github.com/freshet-go/freshet/tokenstore"
+	"github.com/freshet-go/freshet/transport"
+)
+
+const (
+	// maxAnswer is how much of an answer is read, decompressed.
+	maxAnswer = 1 << 20
+
+	// maxAnswerHeader is how long the headers of an answer may be.
+	maxAnswerHeader = 64 << 10
+
+	// idleTimeout is how long a connection to the server is kept for the next
+	// request. It is shorter than what servers use: a request that meets a
+	// connection which the server is just closing can't be told from one that
+	// the server has acted on.
+	idleTimeout = 3 * time.Second
+)
+
+// A tokenEndpoint asks a server's token endpoint (RFC 6749 §3.2) for tokens. It
+// never changes and is safe for concurrent use.
+type tokenEndpoint struct {
+	url      string
+	issuer   string // the name under which sessions are kept
+	identity identity
+	auth     Auth
+	grant    Grant
+	scope    string // what is asked for where a grant begins
+	header   http.Header
+	base     http.RoundTripper
+	timeout  time.Duration
+	resends  int // how often a request is sent again whose answer was lost
+	log      *slog.Logger
+}
+
+// newTokenEndpoint returns the token endpoint of c, which must be checked and
+// nobody else's.
+func newTokenEndpoint(c Config) *tokenEndpoint {
+	e := &tokenEndpoint{
+		url:      c.Endpoint.TokenURL,
+		issuer:   c.issuer(),
+		identity: identity{c.ClientID, tokenstore.NewSecret(c.ClientSecret), c.Quirks.RawBasic},
+		auth:     c.auth(),
+		grant:    c.grant(),
+		scope:    c.scope(),
+		header:   c.TokenHeader,
+		base:     c.tokenTransport(),
+		timeout:  c.tokenTimeout(),
+		resends:  1,
+		log:      c.Logger,
+	}
+	if c.Quirks.NoLostAnswerRetry {
+		e.resends = 0
+	}
+	if e.log == nil {
+		e.log = slog.New(slog.DiscardHandler)
+	}
+	return e
+}
+
+// newTokenTransport returns the transport that is used where the program gives
+// none.
+func newTokenTransport() *http.Transport {
+	dialer := &net.Dialer{Timeout: 10 * time.Second, KeepAlive: 30 * time.Second}
+	return &http.Transport{
+		Proxy:                  http.ProxyFromEnvironment,
+		DialContext:            dialer.DialContext,
+		TLSHandshakeTimeout:    10 * time.Second,
+		MaxResponseHeaderBytes: maxAnswerHeader,
+		IdleConnTimeout:        idleTimeout,
+		MaxIdleConnsPerHost:    8,
+		ForceAttemptHTTP2:      true,
+	}
+}
+
+// refresh is the [transport.RefreshFunc] of the endpoint.
+func (e *tokenEndpoint) refresh(ctx context.Context, old tokenstore.Record, target string) (tokenstore.Record, error) {
+	form, err := e.grant.form(&old, e.scope)
+	if err != nil {
+		return tokenstore.Record{}, err
+	}
+	a, err := e.post(ctx, form)
+	if err != nil {
+		return tokenstore.Record{}, err
+	}
+	return e.record(a, old, target, form.Get("scope"))
+}
+
+// post sends form and returns the server's answer, whatever it says. An error is
+// a *[transport.RefreshError]: there is no answer.
+func (e *tokenEndpoint) post(ctx context.Context, form url.Values) (*answer, error) {
+	ctx, cancel := context.WithTimeout(ctx, e.timeout)
+	defer cancel()
+	x := &exchange{ctx: ctx, endpoint: e, form: form, began: time.Now().Round(0)}
+	if err := x.run(); err != nil {
+		return nil, &transport.RefreshError{Kind: transport.Transient, OutcomeUnknown: x.unknown, Err: err}
+	}
+	x.answer.began = x.began
+	return x.answer, nil
+}
+
+// request makes the request for one attempt: the proof of who the client is may
+// be good for one alone.
+func (e *tokenEndpoint) request(ctx context.Context, form url.Values) (*http.Request, *body, error) {
+	form = cloneForm(form)
+	header := e.header.Clone()
+	if header == nil {
+		header = make(http.Header)
+	}
+	header.Set("Accept", "application/json")
+	header.Set("Content-Type", "application/x-www-form-urlencoded")
+	if err := e.auth.authenticate(e.identity, form, header); err != nil {
+		return nil, nil, err
+	}
+	b := newBody(ctx, form)
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, e.url, b)
+	if err != nil {
+		return nil, nil, errNoRequest
+	}
+	req.Header = header
+	req.ContentLength = int64(len(b.text))
+	req.GetBody = b.again
+	return req, b, nil
+}
