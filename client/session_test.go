@@ -18,10 +18,11 @@ import (
 
 func TestSessionIsOneForEachAccount(t *testing.T) {
 	_, c := newServer(t, nil)
-	if c.Session("alice") != c.Session("alice") {
+	alice := c.Session("alice")
+	if again := c.Session("alice"); again != alice {
 		t.Error("the same account gave two sessions")
 	}
-	if c.Session("alice") == c.Session("Alice") {
+	if other := c.Session("Alice"); other == alice {
 		t.Error("two accounts gave one session")
 	}
 }

@@ -15,7 +15,8 @@ import (
 //
 // old is the zero Record where the session begins; it is the func's to change
 // and return. The func sets the tokens, their times and what else the answer
-// tells, and leaves Session, Generation and Ended alone. It is called with the
+// tells, and leaves Session, Generation and Ended alone. Where it returns no
+// refresh token the last one goes on (RFC 6749 §6). It is called with the
 // store's exclusion held, never twice at once for a session, with a context
 // that no caller of the Source can cancel. That context bounds it: nothing may
 // be sent after it is over.
