@@ -11,13 +11,15 @@ const (
 	breakerWindow  = time.Minute
 	breakerFirst   = 30 * time.Second // doubling
 	breakerMax     = 10 * time.Minute
+	breakerTrial   = time.Second // an API that takes a token once and no more
 )
 
 // A breaker stops refreshing after 401s when an API rejects every fresh token:
 // such a server must not cost a refresh for each request. It does not touch
 // refreshes before expiry.
 //
-// A strike is a token that came for a rejected one and is rejected in its turn.
+// A strike is a token that came for a rejected one and is rejected in its turn:
+// before it was ever accepted, or within breakerTrial.
 type breaker struct {
 	strikes int
 	last    span // since the last strike, as long as it counts
@@ -66,10 +68,11 @@ func (s *Source) reject(t *issue) error {
 // strike notes that t was rejected. It counts once, and only if t came in place
 // of another that was rejected.
 func (s *Source) strike(t *issue) {
-	if !t.remedy || !t.struck.CompareAndSwap(false, true) {
+	now := time.Now()
+	proved := t.accepted.Load() && now.Sub(t.access.Issued) >= breakerTrial
+	if !t.remedy || proved || !t.struck.CompareAndSwap(false, true) {
 		return
 	}
-	now := time.Now()
 	s.mu.Lock()
 	opened := s.breaker.strike(now)
 	length := s.breaker.open.length
@@ -79,17 +82,19 @@ func (s *Source) strike(t *issue) {
 	}
 }
 
-// accept notes that an API took t, which came in place of a rejected token.
+// accept notes that an API took t, which came in place of a rejected token. Where
+// the breaker had been open, that closes it; strikes are forgotten in time.
 func (s *Source) accept(t *issue) {
-	if !t.remedy || t.struck.Load() {
+	if !t.remedy || t.accepted.Swap(true) {
 		return
 	}
-	t.struck.Store(true) // it has proved good once: a later 401 is no strike
 	s.mu.Lock()
-	wasOpen := s.breaker.opened > 0
-	s.breaker = breaker{}
+	closes := s.breaker.opened > 0 && s.breaker.open.left(time.Now()) == 0
+	if closes {
+		s.breaker = breaker{}
+	}
 	s.mu.Unlock()
-	if wasOpen {
+	if closes {
 		s.watch.breaker(Breaker{Subject: s.subject(t.access.Target)})
 	}
 }

@@ -29,8 +29,8 @@ const (
 	// the refresh alone. Nothing was exchanged, or what came is kept in memory.
 	StoreFailed
 
-	// Cancelled says that the caller's context was over first. The refresh
-	// itself goes on.
+	// Cancelled says that the caller's context was over first, or the Source
+	// closed. The refresh itself goes on.
 	Cancelled
 )
 
@@ -116,29 +116,38 @@ func asRefreshError(err error, kind Kind) *RefreshError {
 	return &RefreshError{Kind: kind, Err: err}
 }
 
-// cancelled is the error of a caller whose own context is over.
+// cancelled is the error of a caller whose own context is over: it is that
+// context's error, and its cause.
 func cancelled(ctx context.Context) error {
-	return &RefreshError{Kind: Cancelled, Err: context.Cause(ctx)}
+	err := ctx.Err()
+	if cause := context.Cause(ctx); cause != err {
+		err = fmt.Errorf("%w: %w", err, cause)
+	}
+	return &RefreshError{Kind: Cancelled, Err: err}
 }
 
 // refreshErrorKey is the context key of what RefreshErrorOf finds.
 type refreshErrorKey struct{}
 
 // RefreshErrorOf returns why the token could not be renewed after resp, a 401
-// that a [Transport] returned, and nil for every other response.
+// that a [Transport] returned: a *[RefreshError]. It returns nil for every other
+// response.
 //
 // The reason travels in the context of resp.Request, where it survives what
 // clients and middleware do to responses.
-func RefreshErrorOf(resp *http.Response) *RefreshError {
+func RefreshErrorOf(resp *http.Response) error {
 	if resp == nil || resp.Request == nil {
 		return nil
 	}
-	re, _ := resp.Request.Context().Value(refreshErrorKey{}).(*RefreshError)
-	return re
+	err, _ := resp.Request.Context().Value(refreshErrorKey{}).(error)
+	return err
 }
 
 // withRefreshError returns req, the caller's request, carrying why.
 func withRefreshError(req *http.Request, why error) *http.Request {
-	re := asRefreshError(why, Transient)
-	return req.WithContext(context.WithValue(req.Context(), refreshErrorKey{}, re))
+	kind := Transient
+	if errors.Is(why, ErrClosed) {
+		kind = Cancelled
+	}
+	return req.WithContext(context.WithValue(req.Context(), refreshErrorKey{}, error(asRefreshError(why, kind))))
 }

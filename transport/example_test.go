@@ -74,7 +74,7 @@ func ExampleFromTokenFunc_incorrect() {
 	})
 	resp := get(refresh, api.URL)
 	fmt.Println(resp.Status)
-	fmt.Println(transport.RefreshErrorOf(resp).Err)
+	fmt.Println(errors.Unwrap(transport.RefreshErrorOf(resp)))
 	// Output:
 	// 401 Unauthorized
 	// the token func returned the same access token again: a source that caches can't renew a token early or after a 401; give the one below its cache
@@ -92,7 +92,7 @@ func ExampleRefreshErrorOf() {
 		return &oauth2.Token{AccessToken: "token-1"}, nil
 	})
 	resp := get(refresh, api.URL)
-	if re := transport.RefreshErrorOf(resp); errors.Is(re, transport.ErrLoginRequired) {
+	if err := transport.RefreshErrorOf(resp); errors.Is(err, transport.ErrLoginRequired) {
 		fmt.Println("Please sign in again.")
 	}
 	fmt.Println(resp.Status)

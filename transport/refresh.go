@@ -47,7 +47,7 @@ func FromTokenFunc(f func(ctx context.Context, old *oauth2.Token) (*oauth2.Token
 			return tokenstore.Record{}, err
 		case tok == nil || tok.AccessToken == "":
 			return tokenstore.Record{}, errors.New("the token func returned no access token")
-		case last != nil && tok.AccessToken == last.AccessToken && tok.Expiry.Equal(last.Expiry):
+		case last != nil && tok.AccessToken == last.AccessToken && tok.Expiry.Unix() == last.Expiry.Unix():
 			return tokenstore.Record{}, errSameToken
 		}
 		return WithOAuth2(old, target, tok)

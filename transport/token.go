@@ -128,7 +128,8 @@ type issue struct {
 	remedy    bool              // it came in place of a rejected token
 
 	rejected atomic.Bool // by an API
-	struck   atomic.Bool // counted by the breaker, or proved good
+	accepted atomic.Bool // by an API, after a 401 to the token before
+	struck   atomic.Bool // counted by the breaker
 }
 
 // newIssue prepares the i-th access token of rec, which must not change any
@@ -205,6 +206,7 @@ func (t *issue) follow(last *issue) {
 		t.access = last.access // the store keeps times to the second
 		t.refreshAt, t.remedy = last.refreshAt, last.remedy
 		t.rejected.Store(last.rejected.Load())
+		t.accepted.Store(last.accepted.Load())
 		t.struck.Store(last.struck.Load())
 	default:
 		t.remedy = last.rejected.Load()

@@ -276,5 +276,8 @@ func (a *ahead) discard(ctx context.Context) {
 
 func (t *Transport) tellBare(req *http.Request) {
 	s := t.cfg.Source
+	if s.watch.log == nil && s.watch.observer.Bare == nil {
+		return
+	}
 	s.watch.bare(Bare{Subject: s.subject(t.cfg.Target), Origin: req.URL.Scheme + "://" + req.URL.Host})
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -181,26 +182,28 @@ func TestRule026_failed_refresh_leaves_the_401(t *testing.T) {
 			return a.RoundTrip(req)
 		})})
 		a.revoked.Store(1)
-		resp := wantRefused(t, tr, transport.Transient)
+		resp := wantRefused(t, tr, transport.Cancelled)
 		if err := transport.RefreshErrorOf(resp); !errors.Is(err, transport.ErrClosed) {
 			t.Errorf("%v, want ErrClosed", err)
 		}
 	})
-	t.Run("large, and broken at its end", func(t *testing.T) {
-		m, content := &mint{before: secondFails}, randomBytes(200<<10, 26)
-		tr := m.over(t, baseFunc(func(req *http.Request) (*http.Response, error) {
-			broken := iotest.ErrReader(io.ErrUnexpectedEOF)
-			return answerTo(req, 401, io.NopCloser(io.MultiReader(bytes.NewReader(content), broken))), nil
-		}))
-		m.revoked.Store(1)
-		resp, err := tr.RoundTrip(request(t, "GET", "https://api.test/", nil))
-		if err != nil {
-			t.Fatal(err)
-		}
-		if got, err := io.ReadAll(resp.Body); !bytes.Equal(got, content) || err != io.ErrUnexpectedEOF {
-			t.Errorf("%d bytes and %v, want all %d and the Base's error", len(got), err, len(content))
-		}
-	})
+	for _, size := range []int{0, 1, 64<<10 - 1, 64 << 10, 200 << 10} {
+		t.Run(fmt.Sprintf("broken after %d bytes", size), func(t *testing.T) {
+			m, content := &mint{before: secondFails}, randomBytes(size, 26)
+			tr := m.over(t, baseFunc(func(req *http.Request) (*http.Response, error) {
+				broken := iotest.ErrReader(io.ErrUnexpectedEOF)
+				return answerTo(req, 401, io.NopCloser(io.MultiReader(bytes.NewReader(content), broken))), nil
+			}))
+			m.revoked.Store(1)
+			resp, err := tr.RoundTrip(request(t, "GET", "https://api.test/", nil))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got, err := io.ReadAll(resp.Body); !bytes.Equal(got, content) || err != io.ErrUnexpectedEOF {
+				t.Errorf("%d bytes and %v, want all %d and the Base's error", len(got), err, size)
+			}
+		})
+	}
 	t.Run("nothing failed", func(t *testing.T) {
 		a := new(tokenAPI)
 		resp, err := a.over(t, a).RoundTrip(request(t, "GET", "https://api.test/", nil))
@@ -245,8 +248,9 @@ func wantOriginal401(t *testing.T, resp *http.Response, want transport.Kind) {
 	if got := readAll(t, resp); resp.StatusCode != 401 || got != sorry || resp.Header.Get("WWW-Authenticate") != invalidToken {
 		t.Errorf("%d %q %v, want the 401 as it came", resp.StatusCode, got, resp.Header)
 	}
-	if re := transport.RefreshErrorOf(resp); re == nil || re.Kind != want {
-		t.Errorf("refresh error %v, want %s", re, want)
+	var re *transport.RefreshError
+	if err := transport.RefreshErrorOf(resp); !errors.As(err, &re) || re.Kind != want {
+		t.Errorf("refresh error %v, want %s", err, want)
 	}
 }
 

@@ -104,6 +104,42 @@ func readAllTheTime(req *http.Request) (stop func()) {
 	return func() { close(done); <-stopped }
 }
 
+// Base gets all that the caller said, both times.
+func TestTransport_copies_carry_everything(t *testing.T) {
+	a := new(tokenAPI)
+	a.revoked.Store(1)
+	var got []*http.Request
+	tr := a.over(t, baseFunc(func(req *http.Request) (*http.Response, error) {
+		got = append(got, req)
+		return a.RoundTrip(req)
+	}))
+	req := request(t, "POST", "https://api.test/a", strings.NewReader("content"))
+	req.Host, req.Close, req.Pattern = "API.test:443", true, "POST /a"
+	req.Header, req.Trailer = manyHeaders(3), http.Header{"X-Sum": nil}
+	req.TransferEncoding = []string{"chunked"}
+	send(t, tr, req)
+	if len(got) != 2 {
+		t.Fatalf("%d tries, want 2", len(got))
+	}
+	for i, sent := range got {
+		want := req.Header.Clone()
+		want.Set("Authorization", fmt.Sprintf("Bearer token-%d", i+1))
+		if !reflect.DeepEqual(sent.Header, want) {
+			t.Errorf("try %d: headers %v, want %v", i+1, sent.Header, want)
+		}
+		if sent.Context() != req.Context() || sent.GetBody == nil || sent.Body == nil {
+			t.Errorf("try %d: context %v, GetBody %p, Body %v", i+1, sent.Context(), sent.GetBody, sent.Body)
+		}
+		sent, req := *sent, *req
+		for _, r := range []*http.Request{&sent, &req} { // what may differ, or can't be compared
+			r.Header, r.Body, r.GetBody = nil, nil, nil
+		}
+		if !reflect.DeepEqual(sent, req) {
+			t.Errorf("try %d:\n%+v, want\n%+v", i+1, sent, req)
+		}
+	}
+}
+
 func TestRule033_response_names_the_callers_request(t *testing.T) {
 	for _, c := range []struct {
 		name    string
