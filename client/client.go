@@ -21,8 +21,9 @@ var ErrLoginRequired = transport.ErrLoginRequired
 // A Client is a program's registration at one authorization server. It has a
 // [Session] for each account. Make it with [New]; it is safe for concurrent use.
 type Client struct {
-	cfg     *Config // a copy, without the client's secret; a pointer, so that fmt does not find it
-	refresh transport.RefreshFunc
+	cfg       *Config // a copy, without the client's secret; a pointer, so that fmt does not find it
+	refresh   transport.RefreshFunc
+	transport *transport.Transport // that of its sessions, but for their tokens
 
 	mu       sync.Mutex // guards what follows
 	sessions map[string]*Session
@@ -40,17 +41,24 @@ func New(cfg Config) (*Client, error) {
 	if cfg.Store == nil {
 		cfg.Store = new(tokenstore.Memory)
 	}
-	endpoint := newTokenEndpoint(cfg)
+	c := &Client{cfg: &cfg, refresh: newTokenEndpoint(cfg).refresh, sessions: make(map[string]*Session)}
+	var err error
+	if c.transport, err = cfg.transport(c.refresh); err != nil {
+		return nil, err
+	}
 	cfg.ClientSecret = ""
-	return &Client{cfg: &cfg, refresh: endpoint.refresh, sessions: make(map[string]*Session)}, nil
+	return c, nil
 }
 
 // Format prints whose client it is at which server, for every verb.
-func (c *Client) Format(f fmt.State, _ rune) { io.WriteString(f, c.cfg.String()) }
+func (c *Client) Format(f fmt.State, _ rune) {
+	fmt.Fprintf(f, "client.Client(%q at %q)", c.cfg.ClientID, shownURL(c.cfg.issuer()))
+}
 
 // Session returns the session of an account; the same account gives the same
 // Session. The name is the program's own: a user's id, an e-mail address, the
-// name of a job. It does no I/O.
+// name of a job. It does no I/O. The Client keeps the Session until it is closed:
+// about a kilobyte for each account that was asked for.
 //
 // An empty account is an error at the first use of the session, except with a
 // Grant, where it is the session of the program itself.

@@ -41,12 +41,12 @@ type Config struct {
 	// [oauth2.AuthStyleInParams]), and [None] without one.
 	Auth Auth
 
-	// Scopes is what is asked for. A refresh asks for no scope, which is to
+	// Scopes is what a Grant asks for. A refresh asks for no scope, which is to
 	// say for what was granted (RFC 6749 §6).
 	Scopes []string
 
-	// Grant begins a session without a user. If nil, a session begins with a
-	// refresh token.
+	// Grant begins a session without a user. If nil, a session begins with
+	// [Session.Import].
 	Grant Grant
 
 	// Store keeps the sessions. If nil, they live as long as the Client.
@@ -80,7 +80,8 @@ type Config struct {
 
 	// RefreshParams are more members for the form of a refresh request, such
 	// as the redirect_uri that some servers want there. A scope among them asks
-	// for a narrower token; what was not granted is left out of it.
+	// for a narrower token; what was not granted is left out of it. With a
+	// Grant they are an error: it has its own.
 	RefreshParams url.Values
 
 	// TokenHeader has more headers for the requests to the token endpoint.
@@ -119,6 +120,9 @@ type Quirks struct {
 // form for AuthStyleInParams, and for AuthStyleAutoDetect Basic, since probing
 // would spend a refresh token. Without a secret it is always [None].
 func FromOAuth2(c *oauth2.Config) Config {
+	if c == nil {
+		return Config{} // New says what is missing
+	}
 	return Config{
 		Endpoint:     c.Endpoint,
 		ClientID:     c.ClientID,
@@ -178,6 +182,22 @@ func (c *Config) tokenTransport() http.RoundTripper {
 }
 
 func (c *Config) scope() string { return strings.Join(c.Scopes, " ") }
+
+// transport returns what the Transports of all sessions are made of. Its Source is
+// nobody's.
+func (c *Config) transport(refresh transport.RefreshFunc) (*transport.Transport, error) {
+	source, err := transport.NewSource(transport.SourceConfig{Refresh: refresh})
+	if err != nil {
+		return nil, err
+	}
+	return transport.New(transport.Config{
+		Source:               source,
+		Base:                 c.Base,
+		Origins:              c.Origins,
+		DangerouslyAllowHTTP: c.DangerouslyAllowHTTP,
+		Retry:                c.Retry,
+	})
+}
 
 // clone returns a copy of c that shares nothing that its owner may change.
 func (c Config) clone() Config {

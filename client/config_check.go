@@ -9,8 +9,6 @@ import (
 	"slices"
 	"strings"
 	"time"
-
-	"github.com/freshet-go/freshet/transport"
 )
 
 // check returns everything that is wrong with c, each with its field and what to
@@ -32,7 +30,7 @@ func (c Config) check() error {
 		c.checkTokenClient(&p)
 	}
 	if c.Grant != nil {
-		c.Grant.check(&p)
+		c.checkGrant(&p)
 	}
 	return p.err()
 }
@@ -60,7 +58,7 @@ func (c *Config) checkServer(p *problems) {
 	case c.Issuer != "":
 		p.add("Endpoint.TokenURL is empty: the server's endpoints are not looked up yet, so set it beside Issuer")
 	default:
-		p.add("Issuer and Endpoint are empty: set Endpoint.TokenURL to the server's token endpoint")
+		p.add("Issuer and Endpoint.TokenURL are empty: set Endpoint.TokenURL to the server's token endpoint")
 	}
 	if c.Endpoint.AuthURL != "" {
 		p.url("Endpoint.AuthURL", c.Endpoint.AuthURL)
@@ -96,21 +94,30 @@ func loopback(host string) bool {
 
 // checkOrigins has package transport look at the origins, which are its own.
 func (c *Config) checkOrigins(p *problems) {
-	source, err := transport.NewSource(transport.SourceConfig{Refresh: new(tokenEndpoint).refresh})
-	if err == nil {
-		_, err = transport.New(transport.Config{Source: source, Origins: c.Origins, DangerouslyAllowHTTP: c.DangerouslyAllowHTTP})
+	if _, err := c.transport(new(tokenEndpoint).refresh); err != nil {
+		*p = append(*p, fmt.Errorf("client: Config: %w", errors.Unwrap(err)))
 	}
-	if err != nil {
-		*p = append(*p, err)
+}
+
+func (c *Config) checkGrant(p *problems) {
+	c.Grant.check(p)
+	if len(c.RefreshParams) > 0 {
+		p.add("RefreshParams are set beside a Grant, which does not refresh: put them into the Grant's Params")
+	}
+	if c.ClientSecret == "" && c.Auth == nil {
+		p.add("ClientSecret is empty, and a Grant authenticates the program: set it, or Auth to None{} if the server asks for no proof")
 	}
 }
 
 func (c *Config) checkSecret(p *problems) {
+	if hasControl(c.ClientID) || hasControl(c.ClientSecret) {
+		p.add("ClientID or ClientSecret has a control character in it: a line end from a file, perhaps")
+	}
 	switch takes := c.auth().takesSecret(); {
 	case takes && c.ClientSecret == "":
 		p.add("ClientSecret is empty, and Auth needs one: set it, or leave Auth nil for a public client")
 	case !takes && c.ClientSecret != "":
-		p.add("ClientSecret is set, and Auth would not use it: leave one of the two empty")
+		p.add("ClientSecret is set, and Auth is None{}, which does not use it: leave one of the two empty")
 	}
 }
 

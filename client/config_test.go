@@ -63,7 +63,12 @@ func TestWrongConfigurationIsNamed(t *testing.T) {
 		{"RefreshParams has refresh_token", func(c *Config) { c.RefreshParams = url.Values{"refresh_token": {"canary"}} }},
 		{"RefreshParams has client_id", func(c *Config) { c.RefreshParams = url.Values{"client_id": {"canary"}} }},
 		{"RefreshParams has client_secret", func(c *Config) { c.RefreshParams = url.Values{"client_secret": {"canary"}} }},
-		{"Grant.Params has scope", func(c *Config) { c.Grant = ClientCredentials{url.Values{"scope": {"canary"}}} }},
+		{"Grant.Params has scope", func(c *Config) { c.Grant, c.ClientSecret = ClientCredentials{url.Values{"scope": {"canary"}}}, "s" }},
+		{"RefreshParams are set", func(c *Config) {
+			c.Grant, c.ClientSecret, c.RefreshParams = ClientCredentials{}, "s", url.Values{"a": {"canary"}}
+		}},
+		{"ClientSecret is empty", func(c *Config) { c.Grant = ClientCredentials{} }},
+		{"ClientID or ClientSecret has a control", func(c *Config) { c.ClientSecret = "canary\n" }},
 		{"TokenHeader has Authorization", func(c *Config) { c.TokenHeader = http.Header{"authorization": {"canary"}} }},
 		{"TokenHeader has Content-Type", func(c *Config) { c.TokenHeader = http.Header{"Content-Type": {"canary"}} }},
 		{"TokenHeader has Host", func(c *Config) { c.TokenHeader = http.Header{"Host": {"canary"}} }},
@@ -98,7 +103,8 @@ func TestConfigsThatAreRight(t *testing.T) {
 		func(c *Config) { c.TokenHeader = http.Header{"X-Tenant": {"a\tb"}, "User-Agent": {"app"}} },
 		func(c *Config) { c.Scopes = []string{"openid", "https://api.example.com/a.b", "read:x"} },
 		func(c *Config) { c.TokenClient = http.DefaultClient },
-		func(c *Config) { c.Grant = ClientCredentials{url.Values{"audience": {"x"}}} },
+		func(c *Config) { c.Grant, c.ClientSecret = ClientCredentials{url.Values{"audience": {"x"}}}, "s" },
+		func(c *Config) { c.Grant, c.Auth = ClientCredentials{}, None{} },
 	} {
 		if c := goodConfig(change); c.check() != nil {
 			t.Errorf("%v: %v", c, c.check())

@@ -20,80 +20,79 @@ func (s *Session) HTTPClient() *http.Client {
 // which sends the requests. hc itself is not changed. If hc has no Transport, or
 // is nil, Config.Base sends them.
 func (s *Session) Wrap(hc *http.Client) *http.Client {
-	if hc == nil || hc.Transport == nil {
-		wrapped := s.HTTPClient()
-		if hc != nil {
-			transport := wrapped.Transport
-			*wrapped = *hc
-			wrapped.Transport = transport
-		}
-		return wrapped
+	wrapped := new(http.Client)
+	if hc != nil {
+		*wrapped = *hc
 	}
-	wrapped := *hc
-	t, err := s.client.transport(s.source, hc.Transport)
-	wrapped.Transport = &roundTripper{s, t, err}
-	return &wrapped
+	t := s.transport
+	if wrapped.Transport != nil {
+		t = t.Over(wrapped.Transport)
+	}
+	wrapped.Transport = &roundTripper{s, t}
+	return wrapped
 }
 
 // Transport returns the RoundTripper of HTTPClient, for programs that make an
 // http.Client of their own.
-func (s *Session) Transport() http.RoundTripper {
-	return &roundTripper{s, s.transport, nil}
-}
+func (s *Session) Transport() http.RoundTripper { return &roundTripper{s, s.transport} }
 
 // A roundTripper sends requests for a session, or for the one that the request's
 // context names.
 type roundTripper struct {
 	session   *Session
 	transport *transport.Transport
-	err       error
 }
 
 func (r *roundTripper) RoundTrip(req *http.Request) (*http.Response, error) {
-	s, t := r.session, r.transport
-	err := r.err
-	if chosen, ok := req.Context().Value(sessionKey{}).(*Session); ok && chosen != s && err == nil {
-		s, t, err = r.choose(chosen)
-	}
-	if err == nil {
-		err = s.err
-	}
+	s, err := r.choose(req.Context())
 	if err != nil {
 		if req.Body != nil {
 			req.Body.Close()
 		}
 		return nil, err
 	}
-	return t.RoundTrip(req)
+	t := r.transport
+	if s != r.session {
+		t = t.With(s.source)
+	}
+	resp, err := t.RoundTrip(req)
+	if _, ok := err.(*transport.RefreshError); ok {
+		err = s.wrap(err)
+	}
+	return resp, err
+}
+
+var (
+	errNoChoice    = errors.New("client: WithSession: the session in the request's context is nil")
+	errOtherClient = errors.New("client: WithSession: the session is another Client's: its tokens must not go where this http.Client sends requests")
+)
+
+// choose returns the session for which a request with that context is sent.
+func (r *roundTripper) choose(ctx context.Context) (*Session, error) {
+	s := r.session
+	if chosen := ctx.Value(sessionKey{}); chosen != nil {
+		s = chosen.(*Session)
+	}
+	switch {
+	case s == nil:
+		return nil, errNoChoice
+	case s.client != r.session.client:
+		return nil, errOtherClient
+	}
+	return s, s.err
 }
 
 // CloseIdleConnections closes the idle connections of the base, if it has any.
-func (r *roundTripper) CloseIdleConnections() {
-	if r.transport != nil {
-		r.transport.CloseIdleConnections()
-	}
-}
-
-var errOtherClient = errors.New("client: WithSession: the session is another Client's: its tokens must not go where this http.Client sends requests")
-
-// choose returns what sends a request for the session that its context names.
-func (r *roundTripper) choose(s *Session) (*Session, *transport.Transport, error) {
-	switch {
-	case s.client != r.session.client:
-		return s, nil, errOtherClient
-	case s.err != nil:
-		return s, nil, s.err
-	}
-	return s, r.transport.With(s.source), nil
-}
+func (r *roundTripper) CloseIdleConnections() { r.transport.CloseIdleConnections() }
 
 type sessionKey struct{}
 
 // WithSession returns a context whose requests are sent for s by every
 // http.Client of the same [Client]: one http.Client for many users.
 //
-// Make that http.Client from Session(""): a request whose context names no
-// session is then an error, never somebody else's.
+// Make that http.Client from Session(""): without a Grant, a request whose context
+// names no session is then an error, never somebody else's. A nil Session is an
+// error in any case.
 func WithSession(ctx context.Context, s *Session) context.Context {
 	return context.WithValue(ctx, sessionKey{}, s)
 }

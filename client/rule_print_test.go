@@ -2,6 +2,7 @@ package client_test
 
 import (
 	"bytes"
+	"context"
 	"encoding/gob"
 	"encoding/hex"
 	"encoding/json"
@@ -65,7 +66,7 @@ func holders(t *testing.T) map[string]any {
 	rec.SetToken(tokenstore.AccessToken{Token: tokenstore.NewSecret(canary)})
 	cfg := srv.Config()
 	cfg.ClientSecret = canary
-	source, err := transport.NewSource(transport.SourceConfig{Refresh: transport.FromTokenFunc(nil)})
+	source, err := transport.NewSource(transport.SourceConfig{Refresh: transport.FromTokenFunc(func(context.Context, *oauth2.Token) (*oauth2.Token, error) { return nil, nil })})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -108,8 +108,12 @@ func (a *answer) failure() *transport.RefreshError {
 	if a.fault != nil || !a.said() {
 		return a.noAnswer()
 	}
-	re := &transport.RefreshError{Err: a.serverError()}
+	se := a.serverError()
+	re := &transport.RefreshError{Err: se}
 	re.Kind, re.Doubtful = kindOf(a.status, a.code())
+	if a.code() == "invalid_client" && re.Kind == transport.Misconfigured {
+		se.wrong = "check Config.ClientID, ClientSecret and Auth"
+	}
 	if re.Kind == transport.Transient {
 		re.RetryAfter, re.OutcomeUnknown = a.retryAfter, a.unknown
 	}
@@ -123,6 +127,9 @@ func (a *answer) noAnswer() *transport.RefreshError {
 	switch {
 	case a.status/100 == 3:
 		what = "redirects are not followed"
+	case a.status == http.StatusNotFound || a.status == http.StatusMethodNotAllowed:
+		what = "is Config.Endpoint.TokenURL right?"
+	case a.status/100 != 2 && a.fault != errHTML:
 	case a.fault != nil:
 		what = a.fault.Error()
 	case a.status/100 == 2:

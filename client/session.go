@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/http"
 
 	"golang.org/x/oauth2"
 
@@ -26,7 +25,7 @@ type Session struct {
 	err       error // why the session can't be used, or nil
 }
 
-var errNoAccount = errors.New("client: Session(\"\"): an account is needed: give the name that the program has for its user, or set Config.Grant for a session of the program's own")
+var errNoAccount = errors.New("client: Session(\"\"): an account is needed: give the name that the program has for its user, or set Config.Grant for a session of the program's own; on an http.Client for many users, put a session into the request's context with WithSession")
 
 // newSession is called with c.mu held.
 func (c *Client) newSession(account string) *Session {
@@ -48,23 +47,11 @@ func (c *Client) newSession(account string) *Session {
 		Observer:       c.cfg.Observer,
 		Logger:         c.cfg.Logger,
 	})
-	if err == nil {
-		s.transport, err = c.transport(s.source, c.cfg.Base)
+	if err != nil {
+		panic(err) // New has checked all of it
 	}
-	if s.err == nil {
-		s.err = err
-	}
+	s.transport = c.transport.With(s.source)
 	return s
-}
-
-func (c *Client) transport(source *transport.Source, base http.RoundTripper) (*transport.Transport, error) {
-	return transport.New(transport.Config{
-		Source:               source,
-		Base:                 base,
-		Origins:              c.cfg.Origins,
-		DangerouslyAllowHTTP: c.cfg.DangerouslyAllowHTTP,
-		Retry:                c.cfg.Retry,
-	})
 }
 
 // refresh is the Client's refresh for this account.
@@ -87,6 +74,9 @@ func (s *Session) Format(f fmt.State, _ rune) { fmt.Fprintf(f, "client.Session(%
 // Another token begins a new session in place of the old one.
 //
 // From then on the refresh token belongs to Freshet: nobody else may spend it.
+//
+// If Import fails because the store does, nothing has begun: call it again, with
+// the same token.
 func (s *Session) Import(ctx context.Context, tok *oauth2.Token) error {
 	if s.err != nil {
 		return s.err
@@ -134,8 +124,12 @@ func (s *Session) Refresh(ctx context.Context, rejected transport.Token) (transp
 // TokenSource returns the session as the interface of x/oauth2, for libraries
 // that want one: Google's, gRPC's and many others. Its tokens have no refresh
 // token, so that nobody else spends it. A call takes no longer than twice the
-// RefreshTimeout. Do not put [oauth2.ReuseTokenSource] around it: the session
-// caches better.
+// RefreshTimeout.
+//
+// A library that takes a TokenSource does not tell it about a 401, so a token that
+// is revoked early is handed out until it expires; and many, oauth2.NewClient
+// among them, cache what they get in an [oauth2.ReuseTokenSource]. Where a library
+// takes an http.Client too, give it [Session.HTTPClient].
 func (s *Session) TokenSource() oauth2.TokenSource { return tokenSource{s} }
 
 type tokenSource struct{ s *Session }

@@ -211,6 +211,40 @@ func TestWithSessionOfAnotherClient(t *testing.T) {
 	}
 }
 
+func TestWithSessionNil(t *testing.T) {
+	srv, c := newServer(t, nil)
+	req, _ := http.NewRequestWithContext(client.WithSession(ctx, nil), "GET", srv.APIURL("/"), nil)
+	if _, err := c.Session("alice").HTTPClient().Do(req); err == nil || !strings.Contains(err.Error(), "WithSession") {
+		t.Errorf("%v, want an error that names WithSession", err)
+	}
+}
+
+// In a handler for many users the error of a request tells whose session it is
+// about.
+func TestErrorNamesAccount(t *testing.T) {
+	srv, c := newServer(t, nil)
+	_, err := get(t, c.Session("alice").HTTPClient(), srv.APIURL("/"))
+	if !errors.Is(err, client.ErrLoginRequired) || !strings.Contains(err.Error(), `"alice"`) {
+		t.Errorf("%v, want ErrLoginRequired that names the account", err)
+	}
+}
+
+// Close counts also where the last refresh failed and the next one is not due.
+func TestCloseDuringPause(t *testing.T) {
+	srv, c := newServer(t, nil)
+	alice := c.Session("alice")
+	srv.SignIn(ctx, alice)
+	srv.RevokeAccessTokens()
+	srv.FailToken(clienttest.Always, clienttest.Status(503))
+	get(t, alice.HTTPClient(), srv.APIURL("/"))
+	if err := c.Close(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := alice.Token(ctx); !errors.Is(err, transport.ErrClosed) {
+		t.Errorf("%v, want ErrClosed", err)
+	}
+}
+
 func TestClose(t *testing.T) {
 	srv, c := newServer(t, nil)
 	alice := c.Session("alice")

@@ -19,8 +19,8 @@ import (
 // processes of a machine. It is safe for concurrent use, by any number of them.
 //
 // The directory is made when first written to, with mode 0700, and files have
-// mode 0600 from the start. Dir refuses, with an error that is [ErrInsecure],
-// to read or write where others could read or plant a record; a file system
+// mode 0600 from the start. Dir refuses, with an error that is [ErrInsecure], a
+// file that others may read or write, and a directory that they may write to; a file system
 // without owners and modes is therefore no place for it. On Windows it relies
 // on the access rights that files inherit, and those are the owner's alone only
 // below the user's profile: choose a directory there. A relative Dir moves with

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"syscall"
 )
 
@@ -41,7 +42,8 @@ func checkDir(path string, info fs.FileInfo) error {
 		return err
 	}
 	if perm := info.Mode().Perm(); perm&0o022 != 0 {
-		return insecure(path, "has mode %04o, so that others can put files there; chmod 700 %q", perm, path)
+		return insecure(path, "has mode %04o, so that others can put files there; choose a directory of the program's own, such as %q",
+			perm, filepath.Join(path, "tokens"))
 	}
 	return nil
 }

@@ -229,7 +229,7 @@ func TestDirInsecureSaysWhatToDo(t *testing.T) {
 	os.Chmod(record, 0o600)
 	os.Chmod(string(dir), 0o770)
 	_, err = dir.Load(t.Context(), "k")
-	if want := fmt.Sprintf("%s has mode 0770, so that others can put files there; chmod 700 %q", dir, dir); err == nil || !strings.HasSuffix(err.Error(), want) {
+	if want := fmt.Sprintf("%s has mode 0770, so that others can put files there; choose a directory of the program's own, such as %q", dir, string(dir)+"/tokens"); err == nil || !strings.HasSuffix(err.Error(), want) {
 		t.Errorf("Load = %v, want %s", err, want)
 	}
 	wantInsecure(t, "Update", string(dir), dir.Update(t.Context(), "k", neverNext(t)))

@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/freshet-go/freshet/tokenstore"
 )
@@ -91,7 +92,8 @@ func count(dir tokenstore.Dir, arg string) error {
 func hold(dir tokenstore.Dir, arg string) error {
 	return dir.Update(context.Background(), arg, func(context.Context, []byte) ([]byte, error) {
 		fmt.Println("held")
-		select {}
+		time.Sleep(time.Hour) // select {} would be a deadlock to the runtime
+		return nil, nil
 	})
 }
 

@@ -77,9 +77,9 @@ type RefreshError struct {
 	Err error
 }
 
-// Error says what failed and what to do about it.
+// Error says what the failure means, what it came from, and when the next try is.
 func (e *RefreshError) Error() string {
-	text := "transport: no access token: " + e.Kind.String()
+	text := "transport: " + e.Kind.String()
 	if e.Err != nil && e.Err != ErrLoginRequired {
 		text += ": " + e.Err.Error()
 	}
@@ -112,6 +112,9 @@ func asRefreshError(err error, kind Kind) *RefreshError {
 	var re *RefreshError
 	if errors.As(err, &re) {
 		return re
+	}
+	if errors.Is(err, ErrLoginRequired) {
+		kind = LoginRequired
 	}
 	return &RefreshError{Kind: kind, Err: err}
 }

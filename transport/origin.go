@@ -203,7 +203,7 @@ func (o *origins) verdict(req *http.Request) (verdict, error) {
 	case !ok || !o.mayGo(req, at, host):
 		return bare, nil
 	case !at.secure() && !o.plain.has(at):
-		return bare, fmt.Errorf("%w, to %s: use https, or name the origin in DangerouslyAllowHTTP", errPlainHTTP, at)
+		return bare, fmt.Errorf("%w, to %s: use https, or name the origin in DangerouslyAllowHTTP%s", errPlainHTTP, at, loopbackHint(at))
 	}
 	return attach, nil
 }

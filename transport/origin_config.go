@@ -17,7 +17,7 @@ func newOrigins(allowed, plain []string) (*origins, error) {
 	for _, at := range o.allowed {
 		if !at.secure() && !o.plain.has(at) {
 			bad = append(bad, fmt.Errorf("%s in Origins: tokens would be sent in the clear: "+
-				"use https, or name it in DangerouslyAllowHTTP too", at))
+				"use https, or name it in DangerouslyAllowHTTP too%s", at, loopbackHint(at)))
 		}
 		o.usual = append(o.usual, spelling{at.scheme, at.short()[len(at.scheme+"://"):]})
 	}
@@ -30,6 +30,16 @@ func newOrigins(allowed, plain []string) (*origins, error) {
 		}
 	}
 	return o, errors.Join(bad...)
+}
+
+// loopbackHint is for those who mean this machine: its name is not enough, since
+// it may be resolved to any address.
+func loopbackHint(at origin) string {
+	if at.host != "localhost" {
+		return ""
+	}
+	at.host = "127.0.0.1"
+	return ", or write " + at.short()
 }
 
 func parseOrigins(field string, list []string, bad []error) (originSet, []error) {
@@ -70,12 +80,12 @@ func originFlaw(s string, u *url.URL) string {
 	switch {
 	case u.User != nil:
 		return "it has a user name or password in it"
+	case strings.Contains(s, "*"):
+		return "it has a wildcard, and a token goes only to hosts that are listed one by one"
 	case !known:
 		return "it does not begin with https:// or http://"
 	case u.Host == "":
 		return "it has no host"
-	case strings.Contains(u.Host, "*"):
-		return "it has a wildcard, and a token goes only to hosts that are listed one by one"
 	case u.Path != "" && u.Path != "/":
 		return "it has a path, and tokens are sent by host"
 	case strings.ContainsAny(s, "?#"):

@@ -156,7 +156,7 @@ func TestParseOrigin(t *testing.T) {
 		{"https://api.internal?", "a query", "https://api.internal"},
 		{"https://api.internal#", "fragment", "https://api.internal"},
 		{"https://*.example.com", "a wildcard", example},
-		{"*", "begin with https", example},
+		{"*", "wildcard", example},
 		{"https://api.internal:*", "not a URL", example},
 		{"https://api.internal:0", "its port", example},
 		{"https://api.internal:65536", "its port", example},

@@ -38,7 +38,16 @@ type RefreshFunc func(ctx context.Context, old tokenstore.Record, target string)
 //
 // A source that caches its token can't recover from a 401; the same token coming
 // back is an error that says so. Targets are not passed on.
+//
+// An error of f is transient, and f is called again after a pause. Where the
+// server says that the session is over, return a *[RefreshError] of kind
+// [LoginRequired], or an error that is [ErrLoginRequired]: only f knows how its
+// server says so. With x/oauth2 that is an *oauth2.RetrieveError whose ErrorCode
+// is "invalid_grant".
 func FromTokenFunc(f func(ctx context.Context, old *oauth2.Token) (*oauth2.Token, error)) RefreshFunc {
+	if f == nil {
+		return nil // which NewSource refuses
+	}
 	return func(ctx context.Context, old tokenstore.Record, target string) (tokenstore.Record, error) {
 		last := lastToken(&old, target)
 		tok, err := f(ctx, last)
@@ -61,6 +70,9 @@ var errSameToken = errors.New("the token func returned the same access token aga
 // target, and the refresh token and the id_token where tok has them. It is an
 // error if a token has a character that no token has. rec itself stays as it is.
 func WithOAuth2(rec tokenstore.Record, target string, tok *oauth2.Token) (tokenstore.Record, error) {
+	if tok == nil {
+		return tokenstore.Record{}, errors.New("transport: WithOAuth2: the token is nil")
+	}
 	rec = rec.Clone()
 	if tok.RefreshToken != "" {
 		if err := tokenstore.CheckToken(tok.RefreshToken); err != nil {

@@ -177,7 +177,7 @@ func (s *Source) Close(ctx context.Context) error {
 		err = ctx.Err()
 	}
 	if s.giveUp() {
-		return &RefreshError{Kind: StoreFailed, Err: errors.Join(errors.New("a new token was not saved"), err)}
+		return &RefreshError{Kind: StoreFailed, Err: notSaved(err)}
 	}
 	return err
 }
@@ -269,3 +269,12 @@ func (s *Source) stateLocked(t *issue, rec *tokenstore.Record, now time.Time) St
 	}
 	return StateExpired
 }
+
+func notSaved(err error) error {
+	if err == nil {
+		return errNotSaved
+	}
+	return fmt.Errorf("%w: %w", errNotSaved, err)
+}
+
+var errNotSaved = errors.New("a new token was not saved")

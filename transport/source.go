@@ -133,6 +133,9 @@ func (s *Source) renewed(ctx context.Context, target string) (Token, error) {
 		if ctx.Err() != nil {
 			return Token{}, cancelled(ctx)
 		}
+		if s.shutting() {
+			return Token{}, ErrClosed
+		}
 		now := time.Now()
 		t := s.current(target)
 		switch t.freshness(now) {
@@ -197,6 +200,16 @@ func (s *Source) wait(ctx context.Context, ch <-chan singleflight.Result) (*issu
 		return r.Val.(*issue), nil
 	case <-ctx.Done():
 		return nil, cancelled(ctx)
+	}
+}
+
+// shutting reports whether Close was called.
+func (s *Source) shutting() bool {
+	select {
+	case <-s.closing:
+		return true
+	default:
+		return false
 	}
 }
 

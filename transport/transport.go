@@ -76,10 +76,22 @@ func New(cfg Config) (*Transport, error) {
 	return &Transport{cfg, origins}, nil
 }
 
+// Format prints whose Transport it is, for every verb.
+func (t *Transport) Format(f fmt.State, _ rune) {
+	fmt.Fprintf(f, "transport.Transport(%v)", t.cfg.Source)
+}
+
 // With returns a Transport like t with the tokens of another Source.
 func (t *Transport) With(source *Source) *Transport {
 	other := *t
 	other.cfg.Source = source
+	return &other
+}
+
+// Over returns a Transport like t that sends its requests through base.
+func (t *Transport) Over(base http.RoundTripper) *Transport {
+	other := *t
+	other.cfg.Base = base
 	return &other
 }
 

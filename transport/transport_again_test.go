@@ -3,13 +3,16 @@ package transport_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"golang.org/x/oauth2"
 
+	"github.com/freshet-go/freshet/tokenstore"
 	"github.com/freshet-go/freshet/transport"
 )
 
@@ -97,5 +100,39 @@ func TestTransport_context_with_a_cause(t *testing.T) {
 	var timeout interface{ Timeout() bool }
 	if !errors.As(err, &timeout) || !timeout.Timeout() {
 		t.Errorf("%v, want a timeout", err)
+	}
+}
+
+// An error of a func in the x/oauth2 manner says by errors.Is that the session is
+// over; nothing is asked again then.
+func TestFromTokenFunc_login_required(t *testing.T) {
+	calls := 0
+	src := newSource(t, transport.SourceConfig{Refresh: transport.FromTokenFunc(func(context.Context, *oauth2.Token) (*oauth2.Token, error) {
+		calls++
+		return nil, fmt.Errorf("app: user removed: %w", transport.ErrLoginRequired)
+	})})
+	for range 3 {
+		_, err := src.Token(t.Context(), "")
+		var re *transport.RefreshError
+		if !errors.As(err, &re) || re.Kind != transport.LoginRequired || !errors.Is(err, transport.ErrLoginRequired) {
+			t.Errorf("%v, want login required", err)
+		}
+	}
+	if state := src.Status().State; calls != 1 || state != transport.StateLoginRequired {
+		t.Errorf("%d calls, state %q", calls, state)
+	}
+	if _, err := transport.NewSource(transport.SourceConfig{Refresh: transport.FromTokenFunc(nil)}); err == nil {
+		t.Error("NewSource took FromTokenFunc(nil)")
+	}
+}
+
+// A panic in a callback is found by its line, and its value is not shown.
+func TestPanicSite(t *testing.T) {
+	src := newSource(t, transport.SourceConfig{Refresh: func(context.Context, tokenstore.Record, string) (tokenstore.Record, error) {
+		panic("secret")
+	}})
+	_, err := src.Token(t.Context(), "")
+	if err == nil || !strings.Contains(err.Error(), "transport_again_test.go:") || strings.Contains(err.Error(), "secret") {
+		t.Errorf("%v, want the line and not the value", err)
 	}
 }

@@ -5,6 +5,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path/filepath"
+	"runtime"
+	"strings"
 	"time"
 
 	"github.com/freshet-go/freshet/tokenstore"
@@ -28,11 +31,30 @@ func run(f func() error) <-chan error {
 	return done
 }
 
-// catch turns a panic into an error. The value is not shown: it may hold
-// anything.
+// catch turns a panic into an error that says where it was. The value is not
+// shown: it may hold anything.
 func catch(err *error) {
 	if v := recover(); v != nil {
-		*err = fmt.Errorf("panic (%T) in a callback or store", v)
+		*err = fmt.Errorf("panic (%T) in a callback or store, at %s", v, panicSite())
+	}
+}
+
+// panicSite returns the line that panicked. It is called while the goroutine
+// panics, by what was deferred.
+func panicSite() string {
+	var pcs [32]uintptr
+	frames := runtime.CallersFrames(pcs[:runtime.Callers(0, pcs[:])])
+	panicking := false
+	for {
+		frame, more := frames.Next()
+		inRuntime := strings.HasPrefix(frame.Function, "runtime.")
+		if panicking && !inRuntime {
+			return fmt.Sprintf("%s:%d", filepath.Base(frame.File), frame.Line)
+		}
+		panicking = panicking || frame.Function == "runtime.gopanic"
+		if !more {
+			return "an unknown line"
+		}
 	}
 }
 

@@ -14,7 +14,8 @@
 //
 // A server of [NewServer] lives in memory. It needs no network, and time in a
 // bubble of testing/synctest goes on as if nothing were waited for: create it
-// inside the bubble and close it there.
+// inside the bubble and close it there, and close the body of every response: a
+// bubble does not end while a connection is in use.
 package clienttest
 
 import (
