@@ -8,6 +8,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 	"sync"
 
 	"github.com/freshet-go/freshet/tokenstore"
@@ -22,7 +24,7 @@ var ErrLoginRequired = transport.ErrLoginRequired
 // [Session] for each account. Make it with [New]; it is safe for concurrent use.
 type Client struct {
 	cfg       *Config // a copy, without the client's secret; a pointer, so that fmt does not find it
-	refresh   transport.RefreshFunc
+	endpoint  *tokenEndpoint
 	transport *transport.Transport // that of its sessions, but for their tokens
 
 	mu       sync.Mutex // guards what follows
@@ -41,9 +43,9 @@ func New(cfg Config) (*Client, error) {
 	if cfg.Store == nil {
 		cfg.Store = new(tokenstore.Memory)
 	}
-	c := &Client{cfg: &cfg, refresh: newTokenEndpoint(cfg).refresh, sessions: make(map[string]*Session)}
+	c := &Client{cfg: &cfg, endpoint: newTokenEndpoint(cfg), sessions: make(map[string]*Session)}
 	var err error
-	if c.transport, err = cfg.transport(c.refresh); err != nil {
+	if c.transport, err = cfg.transport(c.endpoint.refresh); err != nil {
 		return nil, err
 	}
 	cfg.ClientSecret = ""
@@ -75,23 +77,23 @@ func (c *Client) Session(account string) *Session {
 
 // Close waits until no session has a refresh in flight or a token that is not
 // saved, and until ctx is over at the most. The Client can't be used any more;
-// its sessions return [transport.ErrClosed].
+// its sessions return [transport.ErrClosed]. Closing again waits again.
 //
 // A program that exits without Close may lose a refresh token that was just
 // renewed. The error says which sessions have one that could not be saved.
 func (c *Client) Close(ctx context.Context) error {
 	c.mu.Lock()
 	c.closed = true
-	sessions := c.sessions
-	c.sessions = make(map[string]*Session)
+	sessions := slices.Collect(maps.Values(c.sessions))
 	c.mu.Unlock()
 
-	var errs []error
-	for _, s := range sessions {
-		if err := s.source.Close(ctx); err != nil {
-			errs = append(errs, s.wrap(err))
-		}
+	errs := make([]error, len(sessions))
+	var wg sync.WaitGroup
+	for i, s := range sessions { // all at once: none may begin anything while another is waited for
+		wg.Go(func() { errs[i] = s.wrap(s.source.Close(ctx)) })
 	}
+	wg.Wait()
+	c.endpoint.closeIdle()
 	return errors.Join(errs...)
 }
 

@@ -173,12 +173,13 @@ func (c *Config) tokenTimeout() time.Duration {
 	return c.refreshTimeout()
 }
 
-// tokenTransport is what the requests to the server go through.
+// tokenTransport is what the requests to the server go through, nil for one of
+// the client's own.
 func (c *Config) tokenTransport() http.RoundTripper {
-	if c.TokenClient != nil && c.TokenClient.Transport != nil {
-		return c.TokenClient.Transport
+	if c.TokenClient == nil {
+		return nil
 	}
-	return newTokenTransport()
+	return c.TokenClient.Transport
 }
 
 func (c *Config) scope() string { return strings.Join(c.Scopes, " ") }

@@ -89,7 +89,7 @@ func (p *problems) url(field, raw string) {
 // what it resolves to is up to others.
 func loopback(host string) bool {
 	addr, err := netip.ParseAddr(host)
-	return err == nil && addr.Zone() == "" && addr.Unmap().IsLoopback()
+	return err == nil && addr.Zone() == "" && addr.IsLoopback() && !addr.Is4In6()
 }
 
 // checkOrigins has package transport look at the origins, which are its own.

@@ -56,7 +56,7 @@ func (c *Client) newSession(account string) *Session {
 
 // refresh is the Client's refresh for this account.
 func (s *Session) refresh(ctx context.Context, old tokenstore.Record, target string) (tokenstore.Record, error) {
-	rec, err := s.client.refresh(ctx, old, target)
+	rec, err := s.client.endpoint.refresh(ctx, old, target)
 	rec.Account = s.account
 	return rec, err
 }

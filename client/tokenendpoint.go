@@ -37,6 +37,7 @@ type tokenEndpoint struct {
 	scope    string // what is asked for where a grant begins
 	header   http.Header
 	base     http.RoundTripper
+	own      *http.Transport // base, where the program gave none
 	timeout  time.Duration
 	resends  int // how often a request is sent again whose answer was lost
 	log      *slog.Logger
@@ -53,10 +54,13 @@ func newTokenEndpoint(c Config) *tokenEndpoint {
 		grant:    c.grant(),
 		scope:    c.scope(),
 		header:   c.TokenHeader,
-		base:     c.tokenTransport(),
 		timeout:  c.tokenTimeout(),
 		resends:  1,
 		log:      c.Logger,
+	}
+	if e.base = c.tokenTransport(); e.base == nil {
+		e.own = newTokenTransport()
+		e.base = e.own
 	}
 	if c.Quirks.NoLostAnswerRetry {
 		e.resends = 0
@@ -82,6 +86,13 @@ func newTokenTransport() *http.Transport {
 	}
 }
 
+// closeIdle closes the idle connections, if they are the endpoint's own.
+func (e *tokenEndpoint) closeIdle() {
+	if e.own != nil {
+		e.own.CloseIdleConnections()
+	}
+}
+
 // refresh is the [transport.RefreshFunc] of the endpoint.
 func (e *tokenEndpoint) refresh(ctx context.Context, old tokenstore.Record, target string) (tokenstore.Record, error) {
 	form, err := e.grant.form(&old, e.scope)
@@ -100,7 +111,7 @@ func (e *tokenEndpoint) refresh(ctx context.Context, old tokenstore.Record, targ
 func (e *tokenEndpoint) post(ctx context.Context, form url.Values) (*answer, error) {
 	ctx, cancel := context.WithTimeout(ctx, e.timeout)
 	defer cancel()
-	x := &exchange{ctx: ctx, endpoint: e, form: form, began: time.Now().Round(0)}
+	x := &tokenRequest{ctx: ctx, endpoint: e, form: form, began: time.Now().Round(0)}
 	if err := x.run(); err != nil {
 		return nil, &transport.RefreshError{Kind: transport.Transient, OutcomeUnknown: x.unknown, Err: err}
 	}

@@ -3,6 +3,7 @@ package transport
 import (
 	"maps"
 	"net/http"
+	"strings"
 )
 
 // An outgoing is a request with a token on it, made in the fewest allocations
@@ -36,12 +37,13 @@ func copyHeader(h http.Header) http.Header {
 	return maps.Clone(h)
 }
 
-// hasAuthorization reports whether the caller set the field, if only to nothing.
-// Names in lower case are what programs write that think in HTTP/2.
+// hasAuthorization reports whether the caller set the field, if only to nothing,
+// in whatever spelling: net/http sends names as they stand in the map.
 func hasAuthorization(h http.Header) bool {
-	if _, ok := h["Authorization"]; ok {
-		return true
+	for name := range h {
+		if len(name) == len("Authorization") && strings.EqualFold(name, "Authorization") {
+			return true
+		}
 	}
-	_, ok := map[string][]string(h)["authorization"]
-	return ok
+	return false
 }

@@ -102,10 +102,6 @@ func (e *RefreshError) Timeout() bool {
 	return e.Kind == Cancelled && errors.Is(e.Err, context.DeadlineExceeded)
 }
 
-// Temporary reports whether the same call may work later without anybody's
-// doing.
-func (e *RefreshError) Temporary() bool { return e.Kind == Transient || e.Kind == StoreFailed }
-
 // asRefreshError returns err as a RefreshError: as the one it is or wraps, or
 // else as one of the given kind.
 func asRefreshError(err error, kind Kind) *RefreshError {

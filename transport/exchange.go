@@ -49,7 +49,7 @@ func (x *exchange) wrote() *tokenstore.Record {
 // truth: memory's where it is newer, and that is written; else the stored one.
 func (x *exchange) reconcile(_ context.Context, stored *tokenstore.Record, unreadable error) (*tokenstore.Record, error) {
 	held := x.s.held()
-	if unreadable != nil && held.Generation != firstGeneration {
+	if unreadable != nil && (held.Generation != firstGeneration || errors.Is(unreadable, tokenstore.ErrVersion)) {
 		return nil, unreadable // only a login replaces what can't be read
 	}
 	if !held.Newer(stored) {
@@ -89,7 +89,10 @@ func (x *exchange) refresh(ctx context.Context, stored *tokenstore.Record, unrea
 // whatever is stored; a session that was begun with the same seed goes on.
 func (x *exchange) login(rec *tokenstore.Record) func(context.Context, *tokenstore.Record, error) (*tokenstore.Record, error) {
 	return func(ctx context.Context, stored *tokenstore.Record, unreadable error) (*tokenstore.Record, error) {
-		if unreadable != nil {
+		switch {
+		case errors.Is(unreadable, tokenstore.ErrVersion):
+			return nil, unreadable // a newer program's session
+		case unreadable != nil:
 			stored = new(tokenstore.Record)
 		}
 		last := x.s.held()

@@ -7,9 +7,10 @@ import (
 )
 
 // An Observer is told what happens to sessions and requests. The zero value
-// observes nothing; every func may be nil. The funcs are called one at a time for
-// each event, from the goroutine of a request or of a refresh, and must return
-// soon; a panic in one is swallowed. Events hold no secret.
+// observes nothing; every func may be nil. The funcs are called by many goroutines
+// at once, those of requests and of refreshes, and must return soon; a panic in
+// one is swallowed. Events hold no secret. Those of a refresh come when its
+// callers have their token already.
 type Observer struct {
 	// RefreshBegan is called before a refresh that needs the store's exclusion.
 	RefreshBegan func(RefreshBegan)
@@ -25,7 +26,7 @@ type Observer struct {
 	Restored func(Restored)
 	// Rejected is called for each 401 to a request that carried a token.
 	Rejected func(Rejected)
-	// LoginRequired is called when a session turns out to be over.
+	// LoginRequired is called when a refresh finds that the session is over.
 	LoginRequired func(LoginRequiredEvent)
 	// Breaker is called when the breaker opens or closes.
 	Breaker func(Breaker)
@@ -77,7 +78,7 @@ type RefreshEnded struct {
 	Attempt  int
 	Outcome  Outcome
 	Rotated  bool // the refresh token is another one now
-	Waiters  int  // callers that waited for it
+	Waiters  int  // callers of the Source that waited when it ended
 	Duration time.Duration
 	Err      error  // nil unless Outcome is OutcomeFailed
 	Token    string // fingerprint of the new access token

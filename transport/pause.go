@@ -118,7 +118,8 @@ func (s *Source) refused(rec *tokenstore.Record) error {
 	if r.err == nil || r.token != hashOf(rec.RefreshToken) || r.span.left(time.Now()) == 0 {
 		return nil
 	}
-	return r.err
+	re := *r.err
+	return &re
 }
 
 // refuse remembers that the refresh token of rec was refused.
@@ -132,7 +133,8 @@ func (s *Source) refuse(rec *tokenstore.Record, re *RefreshError) {
 // are taken for the end of the session.
 const maxDoubts = 3
 
-// fail notes a failed refresh, and returns what its callers are told.
+// fail notes a failed refresh, and returns what its callers are told: a copy, for
+// they may do with it what they like.
 func (s *Source) fail(re *RefreshError, sent *tokenstore.Record, target string) *RefreshError {
 	now := time.Now()
 	t := s.current(target)
@@ -150,11 +152,13 @@ func (s *Source) fail(re *RefreshError, sent *tokenstore.Record, target string) 
 		validFor = t.access.Expiry.Sub(now)
 	}
 	s.pause = s.pause.after(re, validFor, now)
+	told := *re
+	told.RetryAfter = s.pause.span(t.freshness(now)).left(now)
 	s.mu.Unlock()
 	if re.Kind == LoginRequired && sent != nil {
 		s.refuse(sent, re)
 	}
-	return re
+	return &told
 }
 
 // succeed forgets failures.

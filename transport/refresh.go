@@ -1,6 +1,7 @@
 package transport
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"time"
@@ -51,15 +52,19 @@ func FromTokenFunc(f func(ctx context.Context, old *oauth2.Token) (*oauth2.Token
 	return func(ctx context.Context, old tokenstore.Record, target string) (tokenstore.Record, error) {
 		last := lastToken(&old, target)
 		tok, err := f(ctx, last)
+		if tok == nil {
+			return tokenstore.Record{}, cmp.Or(err, errNoToken)
+		}
+		made, bad := WithOAuth2(old, target, tok) // also with an error: there may be a new refresh token
 		switch {
 		case err != nil:
-			return tokenstore.Record{}, err
-		case tok == nil || tok.AccessToken == "":
-			return tokenstore.Record{}, errors.New("the token func returned no access token")
+			return made, err
+		case tok.AccessToken == "":
+			return made, errNoToken
 		case last != nil && tok.AccessToken == last.AccessToken && tok.Expiry.Unix() == last.Expiry.Unix():
-			return tokenstore.Record{}, errSameToken
+			return made, errSameToken
 		}
-		return WithOAuth2(old, target, tok)
+		return made, bad
 	}
 }
 

@@ -83,6 +83,9 @@ func (s *Source) set(rec *tokenstore.Record, answer func(error)) {
 	var grace *time.Timer
 	x.saving = func() { grace = time.AfterFunc(saveGrace, func() { s.setUnsaved(x, rec, nil, answer) }) }
 	err := s.update(x.login(rec))
+	if x.wrote() == nil && errors.Is(err, tokenstore.ErrCorrupt) && !errors.Is(err, tokenstore.ErrVersion) {
+		err = s.replace(x, rec) // the store itself can't read it
+	}
 	if grace != nil {
 		grace.Stop()
 	}
@@ -97,6 +100,14 @@ func (s *Source) set(rec *tokenstore.Record, answer func(error)) {
 		s.adopt(x.took)
 	}
 	answer(nil)
+}
+
+// replace writes a login where the store refuses to read what it has.
+func (s *Source) replace(x *exchange, rec *tokenstore.Record) error {
+	if err := s.purge(context.Background()); err != nil {
+		return err
+	}
+	return s.update(x.login(rec))
 }
 
 // setUnsaved keeps a login in memory that is not saved: because of err, or yet.
@@ -144,7 +155,7 @@ func (s *Source) forget(ctx context.Context) error {
 		return &RefreshError{Kind: StoreFailed, Err: err}
 	}
 	defer s.endTurn()
-	if err := <-run(func() error { return s.cfg.Store.Delete(ctx, s.cfg.Key) }); err != nil {
+	if err := s.purge(ctx); err != nil {
 		return &RefreshError{Kind: StoreFailed, Err: err}
 	}
 	s.mu.Lock()
@@ -153,6 +164,11 @@ func (s *Source) forget(ctx context.Context) error {
 	s.cur.Store(nil)
 	s.pause, s.refusal, s.breaker = pause{}, refusal{}, breaker{}
 	return nil
+}
+
+// purge deletes what is stored.
+func (s *Source) purge(ctx context.Context) error {
+	return <-run(func() error { return s.cfg.Store.Delete(ctx, s.cfg.Key) })
 }
 
 // Close waits until no refresh is in flight and nothing is unsaved, and then
@@ -204,70 +220,6 @@ func (s *Source) giveUp() bool {
 	}
 	s.cur.Store(nil)
 	return s.unsaved != nil
-}
-
-// A State says in a word how a session stands.
-type State string
-
-// The states of a session.
-const (
-	StateUnknown       State = "unknown" // not read from the store yet
-	StateFresh         State = "fresh"
-	StateStale         State = "stale"   // served, and due for a refresh
-	StateExpired       State = "expired" // refreshed when it is asked for
-	StateLoginRequired State = "login required"
-)
-
-// A Status is how a session stands, for health checks.
-type Status struct {
-	State         State
-	Account       string
-	Issued        time.Time     // of the session's own access token
-	Expiry        time.Time     // of the same; zero is unknown
-	RefreshExpiry time.Time     // of the refresh token; zero is unknown
-	Unsaved       bool          // the newest record is not in the store
-	Failures      int           // of refreshing, since it worked last
-	Err           error         // of the last refresh, nil after one that worked
-	RetryAfter    time.Duration // until the next refresh is tried
-	BreakerOpen   bool          // refreshing after 401s is stopped
-}
-
-// Status returns how the session stands. It does no I/O.
-func (s *Source) Status() Status {
-	now := time.Now()
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	rec := s.heldLocked()
-	st := Status{
-		Account: rec.Account, RefreshExpiry: rec.RefreshExpiry, Unsaved: s.unsaved != nil,
-		Failures: s.pause.failures, BreakerOpen: s.breaker.open.left(now) > 0,
-	}
-	t := s.current("")
-	if t != nil {
-		st.Issued, st.Expiry = t.access.Issued, t.access.Expiry
-	}
-	st.State = s.stateLocked(t, rec, now)
-	if s.pause.err != nil {
-		st.Err = s.pause.err
-		st.RetryAfter = s.pause.span(t.freshness(now)).left(now)
-	}
-	return st
-}
-
-func (s *Source) stateLocked(t *issue, rec *tokenstore.Record, now time.Time) State {
-	switch t.freshness(now) {
-	case fresh:
-		return StateFresh
-	case stale:
-		return StateStale
-	}
-	switch {
-	case rec.Ended, s.pause.err != nil && s.pause.err.Kind == LoginRequired:
-		return StateLoginRequired
-	case !rec.Exists():
-		return StateUnknown
-	}
-	return StateExpired
 }
 
 func notSaved(err error) error {

@@ -1,12 +1,10 @@
 package transport
 
 import (
-	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
-	"time"
+	"strings"
 )
 
 // A Config configures a [Transport].
@@ -54,8 +52,9 @@ type Config struct {
 //	9  Base, with another copy and the new token  → whatever comes, never a third time
 //
 // The caller's request is not changed, its body is closed once on every path,
-// and the Request of a response is the caller's. Requests are sent and waited
-// for within the caller's context.
+// and the Request of a response is the caller's, or after a refresh that failed a
+// copy of it that says why. Requests are sent and waited for within the caller's
+// context.
 type Transport struct {
 	cfg     Config
 	origins *origins
@@ -132,6 +131,9 @@ var errNoURL = errors.New("transport: the request has no URL")
 func (t *Transport) send(req, out *http.Request) (*http.Response, error) {
 	resp, err := t.cfg.Base.RoundTrip(out)
 	if err != nil {
+		if resp != nil && resp.Body != nil { // against the contract, and no reason to leak it
+			resp.Body.Close()
+		}
 		return nil, err
 	}
 	if resp == nil {
@@ -205,6 +207,9 @@ func (t *Transport) deserves(resp *http.Response, tok Token) bool {
 		return false
 	}
 	code, ok := deservesRefresh(resp, t.cfg.Retry)
+	if strings.Contains(code, tok.Reveal()) { // an API that echoes what it got
+		code = "[redacted]"
+	}
 	s := t.cfg.Source
 	s.watch.rejected(Rejected{
 		Subject: s.subject(t.cfg.Target), Host: resp.Request.URL.Host,
@@ -229,61 +234,6 @@ func (t *Transport) rewind(req *http.Request, tok Token) (*http.Request, bool) {
 	body, err := req.GetBody()
 	again.Body = body
 	return again, err == nil
-}
-
-// How much of a 401 is read, so that its connection can be used again, and how
-// long the second try waits for that.
-const (
-	drainLimit = 64 << 10
-	drainTime  = 50 * time.Millisecond
-)
-
-// An ahead is the body of a 401, whose beginning is read while the token is
-// refreshed. That frees the connection, which the refresh may need: where a Base
-// with MaxConnsPerHost leads to both servers, each would wait for the other.
-type ahead struct {
-	io.ReadCloser
-	done  chan struct{} // closed when begin and err are there
-	begin []byte
-	err   error
-}
-
-func readAhead(body io.ReadCloser) *ahead {
-	if body == nil { // http.Client forgives that, and so do we
-		body = http.NoBody
-	}
-	a := &ahead{ReadCloser: body, done: make(chan struct{})}
-	go func() {
-		defer close(a.done)
-		defer func() { recover() }() // of a body that is not net/http's
-		a.begin, a.err = io.ReadAll(io.LimitReader(body, drainLimit))
-	}()
-	return a
-}
-
-// Read is for the caller, who gets the 401 after all.
-func (a *ahead) Read(p []byte) (int, error) {
-	<-a.done
-	switch {
-	case len(a.begin) > 0:
-		n := copy(p, a.begin)
-		a.begin = a.begin[n:]
-		return n, nil
-	case a.err != nil:
-		return 0, a.err
-	}
-	return a.ReadCloser.Read(p)
-}
-
-// discard closes the body. A Read that takes too long is under way still: the
-// Close ends it, as net/http's do.
-func (a *ahead) discard(ctx context.Context) {
-	select {
-	case <-a.done:
-	case <-time.After(drainTime):
-	case <-ctx.Done():
-	}
-	a.Close()
 }
 
 func (t *Transport) tellBare(req *http.Request) {

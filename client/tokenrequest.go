@@ -21,9 +21,9 @@ const maxAttempts = 3
 // firstRetry is the pause before the second attempt; it doubles.
 const firstRetry = 200 * time.Millisecond
 
-// An exchange is one token request and its answer: one attempt, and where that
+// A tokenRequest is one request to the token endpoint and its answer: one attempt, and where that
 // is safe a few more. Its methods are called in turn.
-type exchange struct {
+type tokenRequest struct {
 	ctx      context.Context // of all attempts
 	endpoint *tokenEndpoint
 	form     url.Values
@@ -58,7 +58,7 @@ var (
 //
 // 429 and 503 are answers: whoever asked waits then, and the pause is shared by
 // all who ask, so it is none of this.
-func (x *exchange) run() error {
+func (x *tokenRequest) run() error {
 	req, err := retryablehttp.NewRequestWithContext(x.ctx, http.MethodPost, x.endpoint.url, nil)
 	if err != nil {
 		return errNoRequest
@@ -74,7 +74,7 @@ func (x *exchange) run() error {
 	c.Do(req) // what it returns is known here already, and its errors show the URL
 	switch {
 	case x.answer != nil:
-		x.answer.unknown = x.unknown || x.answer.unknown
+		x.answer.unknown = x.unknown
 		return nil
 	case x.err != nil:
 		return x.err
@@ -84,7 +84,7 @@ func (x *exchange) run() error {
 
 // RoundTrip is one attempt. The request that it is given only says when: what is
 // sent is made anew, with a new proof of who the client is.
-func (x *exchange) RoundTrip(*http.Request) (*http.Response, error) {
+func (x *tokenRequest) RoundTrip(*http.Request) (*http.Response, error) {
 	x.answer, x.err, x.fate = nil, nil, unfit
 	if late(x.ctx) {
 		return nil, x.fail(errLate)
@@ -118,7 +118,7 @@ func (x *exchange) RoundTrip(*http.Request) (*http.Response, error) {
 // of the body only where the server has not acted on the first: none of it was
 // written, or HTTP/2 said so (RFC 9113 §6.8, §8.7). Of other transports that is
 // not known.
-func (x *exchange) fateOf(sent bool, err error) fate {
+func (x *tokenRequest) fateOf(sent bool, err error) fate {
 	_, std := x.endpoint.base.(*http.Transport)
 	switch {
 	case !sent && errors.As(err, new(*tls.CertificateVerificationError)):
@@ -132,7 +132,7 @@ func (x *exchange) fateOf(sent bool, err error) fate {
 }
 
 // fail notes the end of an attempt that brought no answer.
-func (x *exchange) fail(err error) error {
+func (x *tokenRequest) fail(err error) error {
 	switch x.fate {
 	case lost:
 		x.lost++
@@ -145,7 +145,7 @@ func (x *exchange) fail(err error) error {
 }
 
 // read reads the answer.
-func (x *exchange) read(resp *http.Response) error {
+func (x *tokenRequest) read(resp *http.Response) error {
 	defer resp.Body.Close()
 	text, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer+1))
 	a := readAnswer(resp, text, x.secrets)
@@ -161,7 +161,7 @@ func (x *exchange) read(resp *http.Response) error {
 }
 
 // again decides whether there is another attempt.
-func (x *exchange) again(ctx context.Context, _ *http.Response, _ error) (bool, error) {
+func (x *tokenRequest) again(ctx context.Context, _ *http.Response, _ error) (bool, error) {
 	if x.fate == answered || late(ctx) {
 		return false, nil
 	}

@@ -1,0 +1,71 @@
+package transport
+
+import (
+	"time"
+
+	"github.com/freshet-go/freshet/tokenstore"
+)
+
+// A State says in a word how a session stands.
+type State string
+
+// The states of a session.
+const (
+	StateUnknown       State = "unknown" // not read from the store yet
+	StateFresh         State = "fresh"
+	StateStale         State = "stale"   // served, and due for a refresh
+	StateExpired       State = "expired" // refreshed when it is asked for
+	StateLoginRequired State = "login required"
+)
+
+// A Status is how a session stands, for health checks.
+type Status struct {
+	State         State
+	Account       string
+	Issued        time.Time     // of the session's own access token
+	Expiry        time.Time     // of the same; zero is unknown
+	RefreshExpiry time.Time     // of the refresh token; zero is unknown
+	Unsaved       bool          // the newest record is not in the store
+	Failures      int           // of refreshing, since it worked last
+	Err           error         // of the last refresh, nil after one that worked
+	RetryAfter    time.Duration // until the next refresh is tried
+	BreakerOpen   bool          // refreshing after 401s is stopped
+}
+
+// Status returns how the session stands. It does no I/O.
+func (s *Source) Status() Status {
+	now := time.Now()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	rec := s.heldLocked()
+	st := Status{
+		Account: rec.Account, RefreshExpiry: rec.RefreshExpiry, Unsaved: s.unsaved != nil,
+		Failures: s.pause.failures, BreakerOpen: s.breaker.open.left(now) > 0,
+	}
+	t := s.current("")
+	if t != nil {
+		st.Issued, st.Expiry = t.access.Issued, t.access.Expiry
+	}
+	st.State = s.stateLocked(t, rec, now)
+	if s.pause.err != nil {
+		st.Err = s.pause.err
+		st.RetryAfter = s.pause.span(t.freshness(now)).left(now)
+	}
+	return st
+}
+
+func (s *Source) stateLocked(t *issue, rec *tokenstore.Record, now time.Time) State {
+	switch t.freshness(now) {
+	case fresh:
+		return StateFresh
+	case stale:
+		return StateStale
+	}
+	switch {
+	case rec.Ended, s.pause.err != nil && s.pause.err.Kind == LoginRequired:
+		return StateLoginRequired
+	case !rec.Exists():
+		return StateUnknown
+	}
+	return StateExpired
+}
