@@ -117,7 +117,7 @@ func (d Dir) Delete(ctx context.Context, key string) error {
 	}
 	defer h.release()
 	if err := retryWhile(isBusy, func() error { return os.Remove(h.record()) }); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("tokenstore: %w", err)
+		return failed(err)
 	}
 	return syncDir(string(d))
 }
@@ -146,7 +146,7 @@ func (d Dir) list(ctx context.Context, yield func(key string) bool) error {
 	}
 	f, err := os.Open(string(d))
 	if err != nil {
-		return fmt.Errorf("tokenstore: %w", err)
+		return failed(err)
 	}
 	defer f.Close()
 	var nameless error // told at the end, so that it hides no other key
@@ -167,7 +167,7 @@ func (d Dir) list(ctx context.Context, yield func(key string) bool) error {
 			return nameless
 		}
 		if err != nil {
-			return fmt.Errorf("tokenstore: %w", err)
+			return failed(err)
 		}
 	}
 }
@@ -214,12 +214,21 @@ func (d Dir) usable(ctx context.Context, key string) error {
 func (d Dir) check() error {
 	info, err := os.Stat(string(d))
 	if err != nil {
-		return fmt.Errorf("tokenstore: %w", err)
+		return failed(err)
 	}
 	if !info.IsDir() {
 		return insecure(string(d), "is not a directory")
 	}
 	return checkDir(string(d), info)
+}
+
+// failed is the error for a file or directory, and says what to do where it is
+// forbidden.
+func failed(err error) error {
+	if errors.Is(err, fs.ErrPermission) {
+		return fmt.Errorf("tokenstore: %w: the user of this process must be able to read and write there; chown it, or choose another directory", err)
+	}
+	return fmt.Errorf("tokenstore: %w", err)
 }
 
 // prepare makes the directory if there is none.
@@ -229,7 +238,7 @@ func (d Dir) prepare() error {
 		return err
 	}
 	if err := mkdirAll(filepath.Clean(string(d))); err != nil {
-		return fmt.Errorf("tokenstore: %w", err)
+		return failed(err)
 	}
 	return d.check()
 }

@@ -26,7 +26,7 @@ func readRecord(path string) ([]byte, error) {
 	defer f.Close()
 	b, err := io.ReadAll(io.LimitReader(f, MaxRecord+1))
 	if err != nil {
-		return nil, fmt.Errorf("tokenstore: %w", err)
+		return nil, failed(err)
 	}
 	if len(b) > MaxRecord {
 		return nil, fmt.Errorf("%w: %s has more than %d bytes", ErrCorrupt, path, MaxRecord)
@@ -67,7 +67,7 @@ func explain(path string, err error) error {
 	if info, statErr := os.Lstat(path); statErr == nil && !info.Mode().IsRegular() {
 		return checkFile(path, info)
 	}
-	return fmt.Errorf("tokenstore: %w", err)
+	return failed(err)
 }
 
 func checkFile(path string, info fs.FileInfo) error {
@@ -95,12 +95,12 @@ func (h *holder) openTemp(size int) error {
 	}
 	f, err := os.OpenFile(h.dir.path(name), os.O_WRONLY|os.O_CREATE|os.O_EXCL|openFlags, 0o600)
 	if err != nil {
-		return fmt.Errorf("tokenstore: %w", err)
+		return failed(err)
 	}
 	h.temp = f
 	if _, err := f.Write(make([]byte, size+reserved)); err != nil {
 		h.discard()
-		return fmt.Errorf("tokenstore: %w", err)
+		return failed(err)
 	}
 	return nil
 }
@@ -128,7 +128,7 @@ func (h *holder) save(old, record []byte) error {
 	}
 	defer h.discard()
 	if err := h.fill(record); err != nil {
-		return fmt.Errorf("tokenstore: %w", err)
+		return failed(err)
 	}
 	if err := h.unchanged(old, record); err != nil {
 		return err
@@ -137,7 +137,7 @@ func (h *holder) save(old, record []byte) error {
 		return err
 	}
 	if err := retryWhile(isBusy, func() error { return os.Rename(h.temp.Name(), h.record()) }); err != nil {
-		return fmt.Errorf("tokenstore: %w", err)
+		return failed(err)
 	}
 	h.temp = nil
 	return syncDir(string(h.dir))

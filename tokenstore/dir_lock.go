@@ -148,7 +148,7 @@ func (h *holder) holds() error {
 	case errors.Is(err, fs.ErrNotExist), err == nil && !os.SameFile(info, h.locked):
 		return fmt.Errorf("%w: somebody removed the lock file %s", ErrConflict, h.lockPath())
 	case err != nil:
-		return fmt.Errorf("tokenstore: %w", err)
+		return failed(err)
 	}
 	return nil
 }
@@ -208,7 +208,7 @@ func (h *holder) writeNote(temp string) error {
 		err = h.file.Truncate(noteOffset + int64(len(b)))
 	}
 	if err != nil {
-		return fmt.Errorf("tokenstore: %w", err)
+		return failed(err)
 	}
 	return nil
 }
@@ -228,7 +228,7 @@ func (h *holder) takeOver() error {
 		return nil
 	}
 	if err := h.file.Sync(); err != nil {
-		return fmt.Errorf("tokenstore: %w", err)
+		return failed(err)
 	}
 	return nil
 }

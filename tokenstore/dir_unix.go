@@ -4,7 +4,6 @@ package tokenstore
 
 import (
 	"errors"
-	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -60,11 +59,11 @@ func checkUser(path string, info fs.FileInfo) error {
 func syncDir(path string) error {
 	f, err := os.Open(path)
 	if err != nil {
-		return fmt.Errorf("tokenstore: %w", err)
+		return failed(err)
 	}
 	defer f.Close()
 	if err := f.Sync(); err != nil && !errors.Is(err, syscall.EINVAL) && !errors.Is(err, syscall.ENOTSUP) {
-		return fmt.Errorf("tokenstore: %w", err)
+		return failed(err)
 	}
 	return nil
 }

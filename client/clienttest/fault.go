@@ -49,6 +49,13 @@ func Drop() Fault { return Fault{testserver.Drop()} }
 // connection instead of answering.
 func LoseAnswer() Fault { return Fault{testserver.LoseAnswer()} }
 
+// Truncate lets the server act, and breaks the connection in the middle of the
+// answer.
+func Truncate() Fault { return Fault{testserver.Truncate()} }
+
+// Redirect answers with a status such as 307, and url as the Location.
+func Redirect(status int, url string) Fault { return Fault{testserver.Redirect(status, url)} }
+
 // Delay waits for d before the server acts.
 func Delay(d time.Duration) Fault { return Fault{testserver.DelayBefore(d)} }
 

@@ -107,12 +107,9 @@ func (s *Server) NewToken(account string) *oauth2.Token {
 // sessions live on: a refresh brings a token that works.
 func (s *Server) RevokeAccessTokens() { s.srv.RevokeAllAccess() }
 
-// RevokeSession ends the sessions of account: a refresh is refused from now on,
-// and so are the access tokens issued so far, of every account.
-func (s *Server) RevokeSession(account string) {
-	s.srv.RevokeSession(account)
-	s.srv.RevokeAllAccess()
-}
+// RevokeSession ends the sessions of account: a refresh is refused from now on
+// (invalid_grant), and so are their access tokens.
+func (s *Server) RevokeSession(account string) { s.srv.EndSession(account) }
 
 // A Policy is what the server does as a rule. The zero value is a strict server.
 type Policy struct {
@@ -129,6 +126,13 @@ type Policy struct {
 
 	// Grace is how long a refresh token is taken once more after its use.
 	Grace time.Duration
+
+	// ForgiveReuse refuses a refresh token that comes again, and ends nothing.
+	// If false, reuse ends the session.
+	ForgiveReuse bool
+
+	// ClockSkew is how far the server's clock is ahead; negative, behind.
+	ClockSkew time.Duration
 
 	// KillOldAccess makes older access tokens die at a refresh, as they do at
 	// many servers.
@@ -151,6 +155,10 @@ func (s *Server) SetPolicy(p Policy) {
 			to.Rotation = testserver.KeepRepeated
 		}
 		to.Grace, to.KillOldAccess = p.Grace, p.KillOldAccess
+		to.Reuse, to.ClockSkew = testserver.RevokeFamily, p.ClockSkew
+		if p.ForgiveReuse {
+			to.Reuse = testserver.RefuseReuse
+		}
 		to.TokenLatency, to.Members = p.Latency, p.Members
 	})
 }

@@ -67,13 +67,13 @@ func open(cfg client.Config, dir string) (*client.Client, *client.Session, error
 	return c, c.Session("alice"), nil
 }
 
-func firstProcess(srv *clienttest.Server, dir string) error {
+func firstProcess(srv *clienttest.Server, dir string) (err error) {
 	ctx := context.Background()
 	c, alice, err := open(srv.Config(), dir)
 	if err != nil {
 		return err
 	}
-	defer c.Close(ctx)
+	defer func() { err = errors.Join(err, c.Close(ctx)) }()
 
 	step("Alice signs in. Her session is kept in a directory.")
 	if err := srv.SignIn(ctx, alice); err != nil {
@@ -110,7 +110,7 @@ func restart(srv *clienttest.Server, dir string) error {
 	return again.Run()
 }
 
-func secondProcess(issuer, tokenURL, api, dir string) error {
+func secondProcess(issuer, tokenURL, api, dir string) (err error) {
 	c, alice, err := open(client.Config{
 		Issuer:       issuer,
 		Endpoint:     oauth2.Endpoint{TokenURL: tokenURL},
@@ -121,18 +121,18 @@ func secondProcess(issuer, tokenURL, api, dir string) error {
 	if err != nil {
 		return err
 	}
-	defer c.Close(context.Background())
+	defer func() { err = errors.Join(err, c.Close(context.Background())) }()
 	fmt.Printf("   %s. A new process, the same session:\n   nobody had to sign in.\n", call(alice.HTTPClient(), api+"/v1/report", 0))
 	return nil
 }
 
-func revoked(srv *clienttest.Server, dir string) error {
+func revoked(srv *clienttest.Server, dir string) (err error) {
 	ctx := context.Background()
 	c, alice, err := open(srv.Config(), dir)
 	if err != nil {
 		return err
 	}
-	defer c.Close(ctx)
+	defer func() { err = errors.Join(err, c.Close(ctx)) }()
 
 	step("The server revokes the session: access token and refresh token.")
 	srv.RevokeSession("alice")

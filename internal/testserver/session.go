@@ -235,6 +235,16 @@ func (s *Server) eachAccess(f func(*accessToken)) {
 	}
 }
 
+// EndSession ends the sessions of account with all their tokens: refresh tokens
+// are invalid_grant from now on, and the API refuses the access tokens.
+func (s *Server) EndSession(account string) {
+	s.tokens.mu.Lock()
+	defer s.tokens.mu.Unlock()
+	for _, sess := range s.tokens.sessions[account] {
+		s.tokens.end(sess, true)
+	}
+}
+
 // RevokeSession ends the sessions of account: their refresh tokens are
 // invalid_grant from now on. Access tokens work until they expire, as they do
 // at most servers; see [Server.RevokeAllAccess].
