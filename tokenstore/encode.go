@@ -93,6 +93,9 @@ func DecodeRecord(b []byte) (Record, error) {
 	if len(b) > MaxRecord {
 		return Record{}, fmt.Errorf("%w: %d bytes", ErrCorrupt, len(b))
 	}
+	if v := versionOf(b); v > formatVersion {
+		return Record{}, fmt.Errorf("%w: format %d, and this program reads %d", ErrVersion, v, formatVersion)
+	}
 	dec := json.NewDecoder(bytes.NewReader(b))
 	dec.DisallowUnknownFields()
 	if err := dec.Decode(&w); err != nil {
@@ -102,7 +105,7 @@ func DecodeRecord(b []byte) (Record, error) {
 		return Record{}, corrupt(b, "something follows the record")
 	}
 	if w.Version != formatVersion {
-		return Record{}, corrupt(b, fmt.Sprintf("format version %d, this program reads %d", w.Version, formatVersion))
+		return Record{}, corrupt(b, "no version of a record")
 	}
 	r := Record{
 		Issuer: w.Issuer, ClientID: w.ClientID, Account: w.Account,
@@ -123,6 +126,18 @@ func DecodeRecord(b []byte) (Record, error) {
 		return Record{}, corrupt(b, "a member has a value that no record has")
 	}
 	return r, nil
+}
+
+// versionOf returns the format version of b, if that is what b is, whatever else
+// is in it.
+func versionOf(b []byte) int {
+	var w struct {
+		Version int `json:"v"`
+	}
+	if json.Unmarshal(b, &w) != nil {
+		return 0
+	}
+	return w.Version
 }
 
 func corrupt(b []byte, what string) error {

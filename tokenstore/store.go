@@ -55,6 +55,10 @@ var (
 	// stay where they are.
 	ErrCorrupt = errors.New("tokenstore: corrupt record")
 
+	// ErrVersion says that a record was written by a newer version of this
+	// package. It is [ErrCorrupt], too; not even a login replaces it.
+	ErrVersion = fmt.Errorf("%w: of a newer version", ErrCorrupt)
+
 	// ErrKey says that a key is not one; see [CheckKey].
 	ErrKey = errors.New("tokenstore: bad key")
 
