@@ -78,14 +78,22 @@ func holders(t *testing.T) map[string]any {
 		t.Fatal(err)
 	}
 	held, _ := source.Token(ctx, "")
+	sealKey, err := tokenstore.NewSealKey("id", []byte(strings.Repeat(canary, 3)[:32]))
+	if err != nil {
+		t.Fatal(err)
+	}
+	sealed, err := tokenstore.NewSealed(store, sealKey)
+	if err != nil {
+		t.Fatal(err)
+	}
 	return map[string]any{
 		"client.Config": cfg, "client.Client": c, "client.Session": alice, "client.ServerError": server,
 		"transport.Token": held, "transport.Source": source, "transport.Transport": tr,
 		"transport.SourceConfig": transport.SourceConfig{Store: store}, "transport.Config": transport.Config{Source: source},
 		"transport.RefreshError": refresh, "transport.Status": bob.Status(),
 		"tokenstore.Secret": rec.RefreshToken, "tokenstore.Record": rec, "tokenstore.AccessToken": rec.Access[0],
-		"tokenstore.Memory": store,
-		"http.Client":       alice.HTTPClient(), "http.RoundTripper": alice.Transport(), "oauth2.TokenSource": alice.TokenSource(),
+		"tokenstore.Memory": store, "tokenstore.SealKey": sealKey, "tokenstore.Sealed": sealed,
+		"http.Client": alice.HTTPClient(), "http.RoundTripper": alice.Transport(), "oauth2.TokenSource": alice.TokenSource(),
 		"error": refused, "context": client.WithSession(ctx, alice),
 	}
 }
@@ -100,7 +108,7 @@ var harmless = []string{
 	"transport.RefreshBegan", "transport.RefreshEnded", "transport.Saved", "transport.SaveFailed", "transport.Restored",
 	"transport.Rejected", "transport.LoginRequiredEvent", "transport.Breaker", "transport.Bare", "transport.Retry",
 	"transport.RefreshFunc", "transport.Challenge",
-	"tokenstore.Store", "tokenstore.Dir", "tokenstore.Funcs",
+	"tokenstore.Store", "tokenstore.Dir", "tokenstore.Funcs", "tokenstore.UnknownKeyError",
 }
 
 func TestRule113_nothing_printable_shows_a_secret(t *testing.T) {

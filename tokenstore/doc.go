@@ -6,6 +6,7 @@
 //   - [Dir] keeps a file for each record in a directory, shared by the processes
 //     of a machine.
 //   - [Funcs] makes a store of closures, for one process.
+//   - [Sealed] encrypts the records of another store.
 //
 // The contract is [Store]. Its one unusual method is Update: a refresh with a
 // refresh token that can be used once is a read, a network exchange and a write

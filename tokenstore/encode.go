@@ -45,8 +45,8 @@ type wireToken struct {
 
 // Encode returns the record as bytes for a [Store]: JSON with a format version,
 // times in UTC to the second and between the years 1 and 9999. It is an error if
-// the record would be refused by [DecodeRecord] or has more than [MaxRecord]
-// bytes ([ErrTooLarge]).
+// the record would be refused by [DecodeRecord], or has more bytes than a [Sealed]
+// takes, 128 less than [MaxRecord] ([ErrTooLarge]).
 func (r Record) Encode() ([]byte, error) {
 	if err := r.check(); err != nil {
 		return nil, err
@@ -70,7 +70,7 @@ func (r Record) Encode() ([]byte, error) {
 	if err != nil { // an Extra that is not JSON; the text of err may quote it
 		return nil, errors.New("tokenstore: record can't be encoded: a member of Extra is not JSON")
 	}
-	if len(b) > MaxRecord {
+	if len(b) > MaxRecord-sealedRoom {
 		return nil, fmt.Errorf("%w: %d bytes", ErrTooLarge, len(b))
 	}
 	return b, nil
