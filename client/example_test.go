@@ -7,7 +7,9 @@ import (
 	"log"
 	"net/http"
 	"os"
+	"os/signal"
 	"sync"
+	"syscall"
 	"time"
 
 	"golang.org/x/oauth2"
@@ -79,8 +81,11 @@ func ExampleSession_Wrap() {
 	if err != nil {
 		log.Fatal(err)
 	}
+	defer c.Close(ctx)
 	alice := c.Session("alice")
-	srv.SignIn(ctx, alice)
+	if err := srv.SignIn(ctx, alice); err != nil {
+		log.Fatal(err)
+	}
 
 	app := srv.HTTPClient() // what the app has: it may log, trace, retry
 	app.Timeout = 10 * time.Second
@@ -103,11 +108,13 @@ func ExampleWithSession() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	srv.SignIn(ctx, c.Session("alice"))
-	srv.SignIn(ctx, c.Session("bob"))
+	defer c.Close(ctx)
 
 	hc := c.Session("").HTTPClient() // nobody's: a request must say whose it is
 	for _, user := range []string{"alice", "bob"} {
+		if err := srv.SignIn(ctx, c.Session(user)); err != nil {
+			log.Fatal(err)
+		}
 		ctx := client.WithSession(ctx, c.Session(user))
 		req, _ := http.NewRequestWithContext(ctx, "GET", srv.APIURL("/v1/me"), nil)
 		resp, err := hc.Do(req)
@@ -124,8 +131,7 @@ func ExampleWithSession() {
 	// true
 }
 
-// A worker authorizes itself by client credentials, and ends without losing
-// anything.
+// A worker authorizes itself by client credentials.
 func ExampleClientCredentials() {
 	srv := clienttest.NewServer()
 	defer srv.Close()
@@ -135,27 +141,65 @@ func ExampleClientCredentials() {
 	if err != nil {
 		log.Fatal(err)
 	}
+	defer c.Close(ctx)
 
 	hc := c.Session("").HTTPClient()
 	var workers sync.WaitGroup
 	for range 4 {
 		workers.Go(func() {
 			resp, err := hc.Post(srv.APIURL("/v1/jobs"), "application/json", nil)
-			if err == nil {
-				resp.Body.Close()
+			if err != nil {
+				log.Print(err)
+				return
 			}
+			resp.Body.Close()
 		})
 	}
 	workers.Wait()
-
-	// What is under way is finished, and what is not saved is saved.
-	shutdown, cancel := context.WithTimeout(ctx, 5*time.Second)
-	defer cancel()
-	if err := c.Close(shutdown); err != nil {
-		log.Print(err)
-	}
 	fmt.Println("token requests:", srv.Stats().TokenRequests)
 	// Output: token requests: 1
+}
+
+// A worker that is told to stop, by Ctrl-C or by what runs it, ends without losing
+// a token.
+func ExampleClient_Close() {
+	srv := clienttest.NewServer()
+	defer srv.Close()
+	c, err := client.New(srv.Config())
+	if err != nil {
+		log.Fatal(err)
+	}
+	alice := c.Session("alice")
+	if err := srv.SignIn(ctx, alice); err != nil {
+		log.Fatal(err)
+	}
+
+	running, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	for running.Err() == nil {
+		req, err := http.NewRequestWithContext(running, "GET", srv.APIURL("/v1/jobs/next"), nil)
+		if err != nil {
+			log.Fatal(err)
+		}
+		resp, err := alice.HTTPClient().Do(req)
+		if err != nil {
+			log.Print(err)
+			break
+		}
+		resp.Body.Close()
+		stop() // in a program: when a signal comes
+	}
+
+	// What is under way is finished, and what is not saved is saved: not on
+	// running, which is over.
+	shutdown, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	defer cancel()
+	if err := c.Close(shutdown); err != nil {
+		log.Print(err) // says whose session may need a new login
+		return
+	}
+	fmt.Println("stopped, and everything is saved")
+	// Output: stopped, and everything is saved
 }
 
 // Libraries that want an oauth2.TokenSource get one. Its tokens have no refresh
@@ -167,8 +211,11 @@ func ExampleSession_TokenSource() {
 	if err != nil {
 		log.Fatal(err)
 	}
+	defer c.Close(ctx)
 	alice := c.Session("alice")
-	srv.SignIn(ctx, alice)
+	if err := srv.SignIn(ctx, alice); err != nil {
+		log.Fatal(err)
+	}
 
 	var ts oauth2.TokenSource = alice.TokenSource() // for option.WithTokenSource, oauth.TokenSource, …
 	tok, err := ts.Token()
@@ -188,8 +235,11 @@ func Example_loginRequired() {
 	if err != nil {
 		log.Fatal(err)
 	}
+	defer c.Close(ctx)
 	alice := c.Session("alice")
-	srv.SignIn(ctx, alice)
+	if err := srv.SignIn(ctx, alice); err != nil {
+		log.Fatal(err)
+	}
 	srv.RevokeSession("alice")
 
 	resp, err := alice.HTTPClient().Get(srv.APIURL("/v1/me"))

@@ -1,7 +1,6 @@
 package client_test
 
 import (
-	"context"
 	"errors"
 	"net/http"
 	"strings"
@@ -259,34 +258,5 @@ func TestClose(t *testing.T) {
 	}
 	if err := c.Close(ctx); err != nil {
 		t.Errorf("again: %v", err)
-	}
-}
-
-// Close waits for a refresh that is under way, and for its caller's impatience
-// no longer than its context.
-func TestCloseWaits(t *testing.T) {
-	store := new(tokenstore.Memory)
-	srv, c := newServer(t, func(cfg *client.Config) { cfg.Store = store })
-	alice := c.Session("alice")
-	srv.SignIn(ctx, alice)
-	srv.RevokeAccessTokens()
-	srv.FailToken(1, clienttest.Delay(200*time.Millisecond))
-	impatient, cancel := context.WithTimeout(ctx, 20*time.Millisecond)
-	defer cancel()
-	req, _ := http.NewRequestWithContext(impatient, "GET", srv.APIURL("/"), nil)
-	if _, err := alice.HTTPClient().Do(req); !errors.Is(err, context.DeadlineExceeded) {
-		t.Fatalf("impatient caller: %v", err)
-	}
-	if err := c.Close(ctx); err != nil {
-		t.Fatal(err)
-	}
-	cfg := srv.Config()
-	cfg.Store = store
-	again, _ := client.New(cfg)
-	if code, err := get(t, again.Session("alice").HTTPClient(), srv.APIURL("/")); code != http.StatusOK {
-		t.Errorf("after Close: %d, %v", code, err)
-	}
-	if n := srv.Stats(); n.Refreshes != 1 || n.Reused != 0 {
-		t.Errorf("%+v", n)
 	}
 }

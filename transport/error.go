@@ -115,6 +115,16 @@ func asRefreshError(err error, kind Kind) *RefreshError {
 	return &RefreshError{Kind: kind, Err: err}
 }
 
+// own returns err, which many callers get, as this one's alone: it may do with it
+// what it likes.
+func own(err error) error {
+	if re, ok := err.(*RefreshError); ok {
+		alone := *re
+		return &alone
+	}
+	return err
+}
+
 // cancelled is the error of a caller whose own context is over: it is that
 // context's error, and its cause.
 func cancelled(ctx context.Context) error {

@@ -178,7 +178,7 @@ type numbered struct{ n int }
 
 func (s *numbered) Token() (*oauth2.Token, error) {
 	s.n++
-	return &oauth2.Token{AccessToken: fmt.Sprint("token-", s.n)}, nil
+	return &oauth2.Token{AccessToken: fmt.Sprint("token-", s.n), Expiry: time.Now().Add(time.Hour)}, nil
 }
 
 func refreshNumbered() transport.RefreshFunc {

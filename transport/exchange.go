@@ -180,6 +180,9 @@ func (x *exchange) follow(made *tokenstore.Record, start time.Time, err error) e
 	if bad != nil || made.RefreshToken.IsZero() {
 		made.RefreshToken = x.took.RefreshToken // the last one goes on (RFC 6749 §6)
 	}
+	if err != nil {
+		made.Access = x.took.Clone().Access // nor is what came with an error handed out next time
+	}
 	if err = errors.Join(err, sound(made)); err != nil {
 		return err
 	}

@@ -14,6 +14,10 @@ const saveGrace = 2 * time.Second
 // it comes back later still, what it brings is saved all the same.
 const exchangeGrace = time.Second
 
+// foregroundWait is how long callers wait for the first refresh of a process where
+// there is a token that can still be used.
+const foregroundWait = 5 * time.Second
+
 // maxRounds bounds the Updates of one flight: write back what the store lost,
 // exchange, read again after a refusal, exchange what was found.
 const maxRounds = 4
@@ -45,6 +49,10 @@ func (f *flight) answer(t *issue, err error) {
 
 // run is the goroutine of the flight.
 func (f *flight) run() {
+	if !f.s.settled.Load() {
+		enough := time.AfterFunc(foregroundWait, f.goBehind)
+		defer enough.Stop()
+	}
 	if err := f.s.takeTurn(); err != nil {
 		f.answer(nil, f.s.fail(&RefreshError{Kind: StoreFailed, Err: err}, nil, f.target))
 		return
@@ -54,6 +62,15 @@ func (f *flight) run() {
 	defer f.answer(nil, &RefreshError{Kind: Transient, Err: errGone}) // an observer may do that
 	t, err := f.fly()
 	f.answer(t, err)
+}
+
+// goBehind lets the callers have a token that can still be used: from now on the
+// refresh goes on behind them.
+func (f *flight) goBehind() {
+	if t := f.s.current(f.target); t.freshness(time.Now()) != expired {
+		f.s.settled.Store(true)
+		f.answer(t, nil)
+	}
 }
 
 // fly finds a token: in memory, in the store, or at the server.

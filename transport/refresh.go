@@ -25,7 +25,8 @@ import (
 // A *[RefreshError] says what kind of failure it was; any other error is
 // transient. Where an answer brought a new refresh token and something else in
 // it was wrong, the func returns the record with that refresh token and the
-// error: the record is saved, and the callers get the error.
+// error: the record is saved with the access tokens of the last one, and the
+// callers get the error.
 type RefreshFunc func(ctx context.Context, old tokenstore.Record, target string) (tokenstore.Record, error)
 
 // FromTokenFunc makes a RefreshFunc of a function in the x/oauth2 manner: for an

@@ -28,6 +28,8 @@ func TestRule004_callers_authorization_untouched(t *testing.T) {
 		{"Authorization", "Basic dXNlcjpwdw=="},
 		{"Authorization", ""},
 		{"authorization", "Bearer the-caller's"},
+		{"AUTHORIZATION", "Bearer the-caller's"},
+		{"aUthorization", ""},
 	}
 	for _, test := range tests {
 		t.Run(test.key+" "+test.value, func(t *testing.T) {

@@ -12,8 +12,9 @@ import (
 
 // Set begins a session with the tokens of rec, from a login or an import. It
 // replaces what is stored under the key, readable or not, and everything that
-// was remembered of failures. Session, Generation and Ended are set here. Where
-// rec has a Seed and the stored session was begun with the same one, that
+// was remembered of failures; only the record of a newer program stays, with an
+// error that is [tokenstore.ErrVersion]. Session, Generation and Ended are set
+// here. Where rec has a Seed and the stored session was begun with the same one, that
 // session goes on and nothing changes.
 //
 // The record is saved even if ctx is over first. If it can't be saved, Set
@@ -104,7 +105,9 @@ func (s *Source) set(rec *tokenstore.Record, answer func(error)) {
 
 // replace writes a login where the store refuses to read what it has.
 func (s *Source) replace(x *exchange, rec *tokenstore.Record) error {
-	if err := s.purge(context.Background()); err != nil {
+	ctx, cancel := context.WithTimeout(context.Background(), s.cfg.exclusionTimeout())
+	defer cancel()
+	if err := s.purge(ctx); err != nil {
 		return err
 	}
 	return s.update(x.login(rec))

@@ -127,10 +127,6 @@ func (s *Source) current(target string) *issue { return s.cur.Load().issue(targe
 // token it brings was rejected.
 const maxTurns = 3
 
-// foregroundWait is how long a caller waits for the first refresh of a process
-// while its token can still be used.
-const foregroundWait = 5 * time.Second
-
 // renewed is Token for all tokens that are not fresh.
 func (s *Source) renewed(ctx context.Context, target string) (Token, error) {
 	for range maxTurns {
@@ -142,7 +138,6 @@ func (s *Source) renewed(ctx context.Context, target string) (Token, error) {
 		}
 		now := time.Now()
 		t := s.current(target)
-		var enough <-chan time.Time // of waiting; an expired token is waited for as long as the caller likes
 		switch t.freshness(now) {
 		case fresh:
 			return Token{t}, nil
@@ -154,13 +149,12 @@ func (s *Source) renewed(ctx context.Context, target string) (Token, error) {
 				s.fly(target)
 				return Token{t}, nil
 			}
-			enough = time.After(foregroundWait)
 		default:
 			if err := s.paused(now, expired); err != nil {
 				return Token{}, err
 			}
 		}
-		t, err := s.wait(ctx, s.fly(target), enough)
+		t, err := s.wait(ctx, s.fly(target))
 		if err != nil {
 			return s.insteadOf(err, target)
 		}
@@ -194,25 +188,20 @@ func (s *Source) fly(target string) <-chan singleflight.Result {
 	})
 }
 
-// wait waits for a flight on the caller's own context, or until enough.
-func (s *Source) wait(ctx context.Context, ch <-chan singleflight.Result, enough <-chan time.Time) (*issue, error) {
+// wait waits for a flight on the caller's own context.
+func (s *Source) wait(ctx context.Context, ch <-chan singleflight.Result) (*issue, error) {
 	s.waiters.Add(1)
 	defer s.waiters.Add(-1)
 	select {
 	case r := <-ch:
 		if r.Err != nil {
-			return nil, r.Err
+			return nil, own(r.Err)
 		}
 		return r.Val.(*issue), nil
-	case <-enough:
-		s.settled.Store(true) // from now on it is refreshed behind the callers
-		return nil, errSlow
 	case <-ctx.Done():
 		return nil, cancelled(ctx)
 	}
 }
-
-var errSlow = errors.New("the first refresh takes long")
 
 // shutting reports whether Close was called.
 func (s *Source) shutting() bool {

@@ -48,7 +48,7 @@ func (s *Source) Status() Status {
 	}
 	st.State = s.stateLocked(t, rec, now)
 	if s.pause.err != nil {
-		st.Err = s.pause.err
+		st.Err = own(s.pause.err)
 		st.RetryAfter = s.pause.span(t.freshness(now)).left(now)
 	}
 	return st
