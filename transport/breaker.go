@@ -18,8 +18,11 @@ const (
 // such a server must not cost a refresh for each request. It does not touch
 // refreshes before expiry.
 //
-// A strike is a token that came for a rejected one and is rejected in its turn:
-// before it was ever accepted, or within breakerTrial.
+// A strike is a token that came for one that was rejected while it was fresh, and
+// is rejected in its turn, fresh too: before it was ever accepted, or within
+// breakerTrial. Tokens that are due for a refresh do not count: at many servers
+// they die when the refresh rotates them, and what is under way then is answered
+// 401.
 type breaker struct {
 	strikes int
 	last    span // since the last strike, as long as it counts
@@ -60,6 +63,9 @@ func (s *Source) reject(t *issue) error {
 		return &RefreshError{Kind: Transient, RetryAfter: left, Err: errBreaker}
 	}
 	if cur := s.current(t.access.Target); cur != nil && cur.is(t) {
+		if cur.freshness(time.Now()) == fresh {
+			cur.early.Store(true)
+		}
 		cur.rejected.Store(true)
 	}
 	return nil
@@ -70,7 +76,7 @@ func (s *Source) reject(t *issue) error {
 func (s *Source) strike(t *issue) {
 	now := time.Now()
 	proved := t.accepted.Load() && now.Sub(t.access.Issued) >= breakerTrial
-	if !t.remedy || proved || !t.struck.CompareAndSwap(false, true) {
+	if !t.remedy || proved || t.freshness(now) != fresh || !t.struck.CompareAndSwap(false, true) {
 		return
 	}
 	s.mu.Lock()
@@ -85,7 +91,7 @@ func (s *Source) strike(t *issue) {
 // accept notes that an API took t, which came in place of a rejected token. Where
 // the breaker had been open, that closes it; strikes are forgotten in time.
 func (s *Source) accept(t *issue) {
-	if !t.remedy || t.accepted.Swap(true) {
+	if !t.remedy || t.accepted.Load() || t.accepted.Swap(true) {
 		return
 	}
 	s.mu.Lock()

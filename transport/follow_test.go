@@ -11,13 +11,14 @@ import (
 // again, as after it was written back: each mark for itself.
 func TestFollow_the_same_token(t *testing.T) {
 	rec := clocked(time.Now(), 0)
-	for bits := range 1 << 4 {
+	for bits := range 1 << 5 {
 		last := newIssue(rec, 0, time.Minute)
 		rejected, accepted, struck, remedy := bits&1 != 0, bits&2 != 0, bits&4 != 0, bits&8 != 0
 		last.rejected.Store(rejected)
 		last.accepted.Store(accepted)
 		last.struck.Store(struck)
 		last.remedy = remedy
+		last.early.Store(bits&16 != 0)
 		again := rec.Clone()
 		got := newIssue(&again, 0, time.Minute)
 		got.follow(last)
@@ -25,18 +26,23 @@ func TestFollow_the_same_token(t *testing.T) {
 			t.Errorf("rejected %t, accepted %t, struck %t, remedy %t, want %t, %t, %t, %t", got.rejected.Load(),
 				got.accepted.Load(), got.struck.Load(), got.remedy, rejected, accepted, struck, remedy)
 		}
+		if got.early.Load() != last.early.Load() {
+			t.Error("that it was rejected early is forgotten")
+		}
 		if got.refreshAt != last.refreshAt || got.access != last.access {
 			t.Error("the same token has other times")
 		}
 	}
 }
 
-// Another token takes over nothing but whether it came for a rejected one.
+// Another token takes over nothing but whether it came for one that was rejected
+// early.
 func TestFollow_another_token(t *testing.T) {
 	now := time.Now()
-	for _, rejected := range []bool{false, true} {
+	for _, early := range []bool{false, true} {
 		last := newIssue(clocked(now, 0), 0, time.Minute)
-		last.rejected.Store(rejected)
+		last.rejected.Store(true)
+		last.early.Store(early)
 		last.accepted.Store(true)
 		last.struck.Store(true)
 		rec := clocked(now, 0)
@@ -44,9 +50,9 @@ func TestFollow_another_token(t *testing.T) {
 		rec.Access[0].Token = tokenstore.NewSecret("another")
 		got := newIssue(rec, 0, time.Minute)
 		got.follow(last)
-		if got.rejected.Load() || got.accepted.Load() || got.struck.Load() || got.remedy != rejected {
+		if got.rejected.Load() || got.accepted.Load() || got.struck.Load() || got.remedy != early {
 			t.Errorf("rejected %t, accepted %t, struck %t, remedy %t; want none but remedy %t",
-				got.rejected.Load(), got.accepted.Load(), got.struck.Load(), got.remedy, rejected)
+				got.rejected.Load(), got.accepted.Load(), got.struck.Load(), got.remedy, early)
 		}
 	}
 }

@@ -125,9 +125,10 @@ type issue struct {
 	access    *tokenstore.AccessToken
 	header    tokenstore.Secret // the Authorization header; empty if the token can't be sent
 	refreshAt time.Time         // when it becomes stale; zero if its expiry is unknown
-	remedy    bool              // it came in place of a rejected token
+	remedy    bool              // it came in place of a token that was rejected early
 
 	rejected atomic.Bool // by an API
+	early    atomic.Bool // … while it was fresh
 	accepted atomic.Bool // by an API, after a 401 to the token before
 	struck   atomic.Bool // counted by the breaker
 }
@@ -206,10 +207,11 @@ func (t *issue) follow(last *issue) {
 		t.access = last.access // the store keeps times to the second
 		t.refreshAt, t.remedy = last.refreshAt, last.remedy
 		t.rejected.Store(last.rejected.Load())
+		t.early.Store(last.early.Load())
 		t.accepted.Store(last.accepted.Load())
 		t.struck.Store(last.struck.Load())
 	default:
-		t.remedy = last.rejected.Load()
+		t.remedy = last.early.Load()
 	}
 }
 

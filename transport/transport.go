@@ -118,10 +118,15 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		return refuse(req, err)
 	}
 	resp, err := t.send(req, withToken(req, tok))
-	if err != nil || resp.StatusCode != http.StatusUnauthorized {
-		return resp, err
+	switch {
+	case err != nil:
+		return nil, err
+	case resp.StatusCode == http.StatusUnauthorized:
+		return t.rejected(req, resp, tok)
+	case tok.issue.remedy:
+		t.judge(resp, tok)
 	}
-	return t.rejected(req, resp, tok)
+	return resp, nil
 }
 
 var errNoURL = errors.New("transport: the request has no URL")
@@ -189,8 +194,7 @@ func (t *Transport) rejected(req *http.Request, resp *http.Response, tok Token) 
 	return resp, err
 }
 
-// judge tells the breaker what resp, the answer to the second try, says of the
-// new token. A server that is down or overloaded says nothing of it.
+// judge tells the breaker what resp says of a token that came for a rejected one. A server that is down or overloaded says nothing of it.
 func (t *Transport) judge(resp *http.Response, tok Token) {
 	switch {
 	case t.deserves(resp, tok):
