@@ -60,7 +60,7 @@ func (c *Client) Format(f fmt.State, _ rune) {
 // Session returns the session of an account; the same account gives the same
 // Session. The name is the program's own: a user's id, an e-mail address, the
 // name of a job. It does no I/O. The Client keeps the Session until it is closed:
-// about a kilobyte for each account that was asked for.
+// two to three kilobytes, beside its tokens, for each account that was asked for.
 //
 // An empty account is an error at the first use of the session, except with a
 // Grant, where it is the session of the program itself.

@@ -75,8 +75,8 @@ func (s *Session) Format(f fmt.State, _ rune) { fmt.Fprintf(f, "client.Session(%
 //
 // From then on the refresh token belongs to Freshet: nobody else may spend it.
 //
-// If Import fails because the store does, nothing has begun: call it again, with
-// the same token.
+// If Import fails because the store does, call it again with the same token: where
+// only saving failed, the session is in use from memory already, and then saved.
 func (s *Session) Import(ctx context.Context, tok *oauth2.Token) error {
 	if s.err != nil {
 		return s.err

@@ -11,8 +11,9 @@
 // # What is promised
 //
 //	expiry       A token is refreshed ahead of its expiry, once, however many
-//	             goroutines ask, and behind their backs. Callers wait only where
-//	             there is no usable token, each on its own context.
+//	             goroutines ask, and behind their backs. Callers wait where there
+//	             is no usable token, each on its own context, and for the first
+//	             refresh of a process, 5 s at most while the token is usable.
 //	401          One refresh for all requests that were rejected; each is sent
 //	             again, once. If the refresh fails, the caller has the 401.
 //	outage       A token that is still valid goes on being used. Nothing that a
