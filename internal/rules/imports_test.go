@@ -43,6 +43,8 @@ var layers = []layer{{
 	outside: []string{"golang.org/x/oauth2", "github.com/hashicorp/go-retryablehttp"},
 	without: forTests,
 }, {
+	path: "internal/testenv",
+}, {
 	path: "internal/testserver",
 }, {
 	path:    "client/clienttest",
