@@ -52,7 +52,7 @@ func (x *exchange) reconcile(_ context.Context, stored *tokenstore.Record, unrea
 	if unreadable != nil && (held.Generation != firstGeneration || errors.Is(unreadable, tokenstore.ErrVersion)) {
 		return nil, unreadable // only a login replaces what can't be read
 	}
-	if !held.Newer(stored) {
+	if !outranks(held, stored) {
 		x.took = stored
 		return nil, tokenstore.ErrUnchanged
 	}
@@ -65,6 +65,15 @@ func (x *exchange) reconcile(_ context.Context, stored *tokenstore.Record, unrea
 
 // firstGeneration is that of a record which a login made.
 const firstGeneration = 1
+
+// outranks reports whether held, the record of this process, is the truth beside
+// rec: it is newer, and not the same login once more. Where two processes import
+// one seed and neither finds the other's session, each draws an id, and the greater
+// one says nothing: the refresh token of held is the seed, which may be spent.
+func outranks(held, rec *tokenstore.Record) bool {
+	again := held.Generation == firstGeneration && held.Seed != "" && held.Seed == rec.Seed && held.Session != rec.Session
+	return held.Newer(rec) && !again
+}
 
 // refresh is the function of an Update that brings a token: the stored one if it
 // serves, else a new one. What is newer in memory is written first, in an Update

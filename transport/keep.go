@@ -21,7 +21,7 @@ type unsaved struct {
 func (s *Source) keep(x *exchange, err error) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if x.settled || s.heldLocked().Newer(x.wrote()) {
+	if x.settled || outranks(s.heldLocked(), x.wrote()) {
 		return false
 	}
 	x.settled = err != nil // a timer may come late: what became of x is known
@@ -47,7 +47,7 @@ func (s *Source) stored(x *exchange) {
 // settleLocked makes rec, which is stored, the record of this process, unless
 // that has a newer one. It returns what was unsaved and is so no more.
 func (s *Source) settleLocked(rec *tokenstore.Record) (kept *unsaved) {
-	if s.heldLocked().Newer(rec) {
+	if outranks(s.heldLocked(), rec) {
 		return nil
 	}
 	kept, s.unsaved = s.unsaved, nil

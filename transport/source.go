@@ -227,7 +227,7 @@ func (s *Source) begin(f func()) bool {
 // publishLocked makes rec, which must not change any more, the record whose
 // tokens are handed out; unless this process has a newer one.
 func (s *Source) publishLocked(rec *tokenstore.Record) {
-	if s.gaveUp || s.heldLocked().Newer(rec) {
+	if s.gaveUp || outranks(s.heldLocked(), rec) {
 		return
 	}
 	old := s.cur.Load()
