@@ -12,30 +12,37 @@ import (
 //
 // A store knows nothing of OAuth: records are bytes to it, at most [MaxRecord]
 // of them, so that encryption can be a decorator and an adapter for a database
-// stays a page long.
+// stays a page long. An empty record is a record, and not the same as none; a
+// nil slice that next returns is an empty record.
+//
+// Package storetest tests all that is said here.
 type Store interface {
 	// Load returns the record under key, or an error that is [ErrNotFound].
-	// The bytes are the caller's.
+	// The bytes are the caller's. Load does not wait for an Update; it sees
+	// what every Update that has returned nil has written.
 	Load(ctx context.Context, key string) ([]byte, error)
 
 	// Update replaces the record under key by what next makes of it; old is
-	// nil where there is none. While next runs no other Update of that key
-	// runs, in this process or in any other that shares the store.
+	// nil where there is none, and next's to keep. While next runs no other
+	// Update of that key runs, in this process or in any other that shares the
+	// store. Other keys are not held up.
 	//
-	// ctx bounds the wait for that exclusion. The context that next gets ends
-	// when the exclusion may end.
+	// ctx bounds the wait for that exclusion: if it is over before, next is not
+	// called, and the error is that of ctx. The context that next gets has the
+	// values of ctx, does not end with it, and ends when the exclusion may end.
 	//
 	// Once next has returned a record, writing it is tried even if ctx is
 	// over, and tried again, the exclusion held, until the record is durable
 	// (Update returns nil), the exclusion is lost ([ErrConflict]: nothing was
 	// written) or ctx is over. An error of next changes nothing and is
-	// returned as it is; [ErrUnchanged] writes nothing and gives nil. After
-	// any other error that follows next, whether the record was written is
-	// unknown: Load tells.
+	// returned as it is; [ErrUnchanged] writes nothing and gives nil. A next
+	// that panics or calls [runtime.Goexit] changes nothing, and frees the key.
+	// After any other error that follows next, whether the record was written
+	// is unknown: Load tells.
 	Update(ctx context.Context, key string, next func(ctx context.Context, old []byte) ([]byte, error)) error
 
 	// Delete removes what is under key, readable or not, when no Update of the
-	// key runs. Nothing there is no error.
+	// key runs; ctx bounds the wait for that. Nothing there is no error.
 	Delete(ctx context.Context, key string) error
 }
 
