@@ -5,7 +5,6 @@ import (
 	"errors"
 	"slices"
 	"strings"
-	"unicode"
 
 	"github.com/freshet-go/freshet/tokenstore"
 )
@@ -56,7 +55,7 @@ func nastyKeys() []string {
 		"null", "NULL", "nil", "0", "00", "0x0", "1e1", "10", "-0", "true", "*",
 	}
 	for r := '!'; r <= '~'; r++ {
-		keys = append(keys, string(r), "x"+string(r), string(unicode.ToUpper(r))+"x")
+		keys = append(keys, string(r))
 	}
 	slices.Sort(keys)
 	return slices.Compact(keys)

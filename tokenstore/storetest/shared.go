@@ -85,6 +85,7 @@ func sayRecord(ch *child) error {
 
 func storesExclude(c *check) {
 	const stores, times = 4, 12
+	c.put("k", "0")
 	var wg sync.WaitGroup
 	for range stores {
 		s := c.open()
@@ -109,6 +110,7 @@ const (
 )
 
 func processesExclude(c *check) {
+	c.put("k", "0")
 	var running []*process
 	for range countProcesses {
 		running = append(running, c.start())
@@ -119,7 +121,7 @@ func processesExclude(c *check) {
 	for _, p := range running {
 		p.finish()
 	}
-	c.want("k", strconv.Itoa(countProcesses*countTimes))
+	wantIn(c, c.open(), "k", strconv.Itoa(countProcesses*countTimes))
 }
 
 func countInChild(ch *child) error {
@@ -187,12 +189,13 @@ func killedHolder(c *check) {
 func wholeRecords(c *check) {
 	const versions = 40
 	c.put("k", longVersion(c.cfg, 0))
+	reader := c.open()
 	p := c.start()
 	for n, end := 0, time.Now().Add(patience); n < versions; {
 		if time.Now().After(end) {
 			c.Fatalf("the other process has written %d records in %v", n, patience)
 		}
-		record, err := c.store.Load(c.Context(), "k")
+		record, err := reader.Load(c.Context(), "k")
 		if err != nil {
 			c.Fatalf("Load while another process writes = %v", err)
 		}
