@@ -3,7 +3,6 @@ package storetest
 import (
 	"context"
 	"iter"
-	"testing"
 	"time"
 
 	"github.com/freshet-go/freshet/tokenstore"
@@ -12,7 +11,9 @@ import (
 // A bounded is a store whose methods return: when one hangs, the test has
 // failed, and goes on.
 type bounded struct {
-	t     testing.TB
+	t interface {
+		Errorf(format string, args ...any)
+	}
 	store tokenstore.Store
 	limit time.Duration // how long a method may take
 }

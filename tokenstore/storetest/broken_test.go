@@ -37,7 +37,7 @@ func TestBroken(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.CommandContext(t.Context(), exe, "-test.run=^TestBroken$", "-test.parallel=20")
+	cmd := exec.CommandContext(t.Context(), exe, "-test.run=^TestBroken$", "-test.parallel=50")
 	cmd.Env = append(os.Environ(), brokenVar+"=1")
 	out, _ := cmd.CombinedOutput()
 	failures := parseFailures(string(out))

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 	"testing"
 	"time"
 
@@ -30,6 +31,26 @@ type check struct {
 
 	test string // the name of the test that called Run
 	name string // of the case
+
+	mu   sync.Mutex // guards over
+	over bool
+}
+
+// Errorf is that of T, and does nothing once the case is over: a store that
+// hangs may come back then, which is too late for T.
+func (c *check) Errorf(format string, args ...any) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.over {
+		c.Helper()
+		c.T.Errorf(format, args...)
+	}
+}
+
+func (c *check) end() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.over = true
 }
 
 // open returns one more store over the place.
@@ -39,7 +60,7 @@ func (c *check) open() tokenstore.Store {
 	if s == nil {
 		c.Fatal("Config.Open returned nil")
 	}
-	return &bounded{c.T, s, patience + c.cfg.takeover()}
+	return &bounded{c, s, patience + c.cfg.takeover()}
 }
 
 // put makes record the record under key.
@@ -106,7 +127,7 @@ func see(old *[]byte) next {
 // never returns one for an Update that must fail before it.
 func (c *check) never() next {
 	return func(context.Context, []byte) ([]byte, error) {
-		c.Error("the function given to Update was called")
+		c.Errorf("the function given to Update was called")
 		return nil, tokenstore.ErrUnchanged
 	}
 }

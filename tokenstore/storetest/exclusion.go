@@ -95,7 +95,7 @@ func firstUpdatesExclude(c *check) {
 		go func() {
 			done <- c.store.Update(c.Context(), key, func(_ context.Context, old []byte) ([]byte, error) {
 				if !released.Load() {
-					c.Error("two functions of Updates of a key without a record run at once")
+					c.Errorf("two functions of Updates of a key without a record run at once")
 				} else if string(old) != "first" {
 					c.Errorf("the function got %s, want what the Update before it wrote", shown(old))
 				}
@@ -158,11 +158,11 @@ func deleteWaits(c *check) {
 }
 
 func deleteBetween(c *check) {
-	const times = 60
+	const times = 40
 	var deleting sync.WaitGroup
 	var over atomic.Bool
 	deleting.Go(func() {
-		for !over.Load() {
+		for ; !over.Load(); time.Sleep(readPause) {
 			if err := c.store.Delete(c.Context(), "k"); errors.Is(err, errHangs) {
 				return
 			}

@@ -5,6 +5,7 @@ import (
 	"strconv"
 	"sync"
 	"sync/atomic"
+	"time"
 )
 
 // An op is one call that has returned: an Update that wrote a version, or a Load
@@ -91,17 +92,26 @@ func (o op) place() int {
 
 func (o op) String() string { return o.name + " version " + strconv.Itoa(o.version) }
 
+// readPause keeps readers from doing nothing but spin.
+const readPause = 100 * time.Microsecond
+
 func linearizable(c *check) {
-	const writers, updates, readers, loads = 2, 60, 4, 400
+	const writers, updates, readers = 2, 60, 4
 	h := new(history)
 	c.put("k", "0")
+	write := func() error { return h.do(update, func() (int, error) { return c.writeNext("k") }) }
+	read := func() error { return h.do(load, func() (int, error) { return c.readVersion("k") }) }
 	var writing, reading sync.WaitGroup
 	var written atomic.Bool
 	for range writers {
 		writing.Go(func() {
 			for range updates {
-				if err := h.do(update, func() (n int, err error) { return c.writeNext("k") }); err != nil {
+				if err := write(); err != nil {
 					c.Errorf("Update = %v", err)
+					return
+				}
+				if err := read(); err != nil { // which has to see what was written just now
+					c.Errorf("Load = %v", err)
 					return
 				}
 			}
@@ -109,12 +119,9 @@ func linearizable(c *check) {
 	}
 	for range readers {
 		reading.Go(func() {
-			for range loads {
-				if err := h.do(load, func() (n int, err error) { return c.readVersion("k") }); err != nil {
+			for ; !written.Load(); time.Sleep(readPause) {
+				if err := read(); err != nil {
 					c.Errorf("Load = %v", err)
-					return
-				}
-				if written.Load() {
 					return
 				}
 			}

@@ -191,7 +191,7 @@ func wholeRecords(c *check) {
 	c.put("k", longVersion(c.cfg, 0))
 	reader := c.open()
 	p := c.start()
-	for n, end := 0, time.Now().Add(patience); n < versions; {
+	for n, end := 0, time.Now().Add(patience); n < versions; time.Sleep(readPause) {
 		if time.Now().After(end) {
 			c.Fatalf("the other process has written %d records in %v", n, patience)
 		}

@@ -95,12 +95,13 @@ func Run(t *testing.T, cfg Config) {
 	}
 	for _, tc := range casesFor(cfg) {
 		t.Run(tc.name, func(u *testing.T) {
+			c := &check{T: u, cfg: cfg, place: newPlace(u), test: t.Name(), name: tc.name}
 			defer func() {
+				c.end()
 				if u.Failed() {
 					u.Logf("what the contract says of %s: %s", tc.name, tc.rule)
 				}
 			}()
-			c := &check{T: u, cfg: cfg, place: newPlace(u), test: t.Name(), name: tc.name}
 			c.store = c.open()
 			tc.run(c)
 		})
