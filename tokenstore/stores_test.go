@@ -86,78 +86,6 @@ func wantNone(t *testing.T, s tokenstore.Store, key string) {
 	}
 }
 
-func TestStoreLife(t *testing.T) {
-	each(t, func(t *testing.T, s tokenstore.Store) {
-		wantNone(t, s, "k")
-		err := s.Update(t.Context(), "k", func(_ context.Context, old []byte) ([]byte, error) {
-			if old != nil {
-				t.Errorf("old = %q, want nil where there is no record", old)
-			}
-			return []byte("one"), nil
-		})
-		if err != nil {
-			t.Fatal(err)
-		}
-		wantRecord(t, s, "k", "one")
-		err = s.Update(t.Context(), "k", func(_ context.Context, old []byte) ([]byte, error) { return append(old, " two"...), nil })
-		if err != nil {
-			t.Fatal(err)
-		}
-		wantRecord(t, s, "k", "one two")
-		wantNone(t, s, "K")
-		for range 2 {
-			if err := s.Delete(t.Context(), "k"); err != nil {
-				t.Errorf("Delete: %v", err)
-			}
-			wantNone(t, s, "k")
-		}
-	})
-}
-
-func TestStoreKeepsWhatNextRefuses(t *testing.T) {
-	mine := errors.New("mine")
-	tests := []struct {
-		name   string
-		record []byte
-		err    error
-		want   error
-	}{
-		{"error", []byte("x"), mine, mine},
-		{"unchanged", []byte("x"), tokenstore.ErrUnchanged, nil},
-		{"too large", make([]byte, tokenstore.MaxRecord+1), nil, tokenstore.ErrTooLarge},
-	}
-	each(t, func(t *testing.T, s tokenstore.Store) {
-		mustPut(t, s, "k", "old")
-		for _, tt := range tests {
-			err := s.Update(t.Context(), "k", func(context.Context, []byte) ([]byte, error) { return tt.record, tt.err })
-			if tt.err == mine && err != mine || !errors.Is(err, tt.want) {
-				t.Errorf("%s: Update = %v, want %v", tt.name, err, tt.want)
-			}
-			wantRecord(t, s, "k", "old")
-		}
-	})
-}
-
-func TestStoreSizes(t *testing.T) {
-	each(t, func(t *testing.T, s tokenstore.Store) {
-		for _, size := range []int{0, 1, 64 << 10, tokenstore.MaxRecord, 3} {
-			record := strings.Repeat("t", size)
-			mustPut(t, s, "k", record)
-			wantRecord(t, s, "k", record)
-		}
-		mustPut(t, s, "empty", "")
-		err := s.Update(t.Context(), "empty", func(_ context.Context, old []byte) ([]byte, error) {
-			if old == nil {
-				t.Error("old = nil for an empty record; nil says that there is none")
-			}
-			return nil, tokenstore.ErrUnchanged
-		})
-		if err != nil {
-			t.Error(err)
-		}
-	})
-}
-
 func TestStoreLargeToken(t *testing.T) {
 	token := strings.Repeat("0123456789abcdef", 64<<10/16)
 	each(t, func(t *testing.T, s tokenstore.Store) {
@@ -181,51 +109,30 @@ func TestStoreLargeToken(t *testing.T) {
 	})
 }
 
-func TestStoreCopies(t *testing.T) {
-	each(t, func(t *testing.T, s tokenstore.Store) {
-		given := []byte("one")
-		err := s.Update(t.Context(), "k", func(context.Context, []byte) ([]byte, error) { return given, nil })
-		if err != nil {
-			t.Fatal(err)
-		}
-		given[0] = 'X'
-		wantRecord(t, s, "k", "one")
-		loaded, _ := s.Load(t.Context(), "k")
-		loaded[0] = 'X'
-		wantRecord(t, s, "k", "one")
-		err = s.Update(t.Context(), "k", func(_ context.Context, old []byte) ([]byte, error) {
-			old[0] = 'X'
-			return nil, tokenstore.ErrUnchanged
-		})
-		if err != nil {
-			t.Error(err)
-		}
-		wantRecord(t, s, "k", "one")
-	})
-}
-
-func TestStoreBadKeys(t *testing.T) {
-	each(t, func(t *testing.T, s tokenstore.Store) {
-		for _, key := range []string{"", "a b", "a\x00", "é", "a\n", strings.Repeat("k", 256)} {
-			_, err := s.Load(t.Context(), key)
-			if !errors.Is(err, tokenstore.ErrKey) {
-				t.Errorf("Load(%q) = %v, want ErrKey", key, err)
-			}
-			if err := s.Update(t.Context(), key, neverNext(t)); !errors.Is(err, tokenstore.ErrKey) {
-				t.Errorf("Update(%q) = %v, want ErrKey", key, err)
-			}
-			if err := s.Delete(t.Context(), key); !errors.Is(err, tokenstore.ErrKey) {
-				t.Errorf("Delete(%q) = %v, want ErrKey", key, err)
-			}
-		}
-	})
-}
-
 // neverNext returns a function for an Update that must fail before it.
 func neverNext(t *testing.T) func(context.Context, []byte) ([]byte, error) {
 	return func(context.Context, []byte) ([]byte, error) {
 		t.Error("next was called")
 		return nil, tokenstore.ErrUnchanged
+	}
+}
+
+// holding runs f while another goroutine is inside an Update of the key.
+func holding(t *testing.T, s tokenstore.Store, key string, f func()) {
+	t.Helper()
+	entered, leave, done := make(chan struct{}), make(chan struct{}), make(chan error)
+	go func() {
+		done <- s.Update(context.Background(), key, func(context.Context, []byte) ([]byte, error) {
+			close(entered)
+			<-leave
+			return []byte("held"), nil
+		})
+	}()
+	<-entered
+	f()
+	close(leave)
+	if err := <-done; err != nil {
+		t.Errorf("Update that held the key: %v", err)
 	}
 }
 
@@ -241,28 +148,6 @@ func keysOf(t *testing.T, s tokenstore.Store) []string {
 	}
 	slices.Sort(keys)
 	return keys
-}
-
-func TestStoreKeys(t *testing.T) {
-	want := []string{"A", "a", "b/../c", "con", strings.Repeat("L", 255), strings.Repeat("l", 255)}
-	slices.Sort(want)
-	each(t, func(t *testing.T, s tokenstore.Store) {
-		if got := keysOf(t, s); len(got) != 0 {
-			t.Errorf("Keys of an empty store = %q", got)
-		}
-		for _, key := range append(want, "gone") {
-			mustPut(t, s, key, key)
-		}
-		if err := s.Delete(t.Context(), "gone"); err != nil {
-			t.Fatal(err)
-		}
-		if got := keysOf(t, s); !slices.Equal(got, want) {
-			t.Errorf("Keys = %q, want %q", got, want)
-		}
-		for range tokenstore.Keys(t.Context(), s) {
-			break
-		}
-	})
 }
 
 type bare struct{ tokenstore.Store }
