@@ -28,22 +28,6 @@ func (p *process) finish(t *testing.T) string {
 	return string(out)
 }
 
-func TestDirProcesses(t *testing.T) {
-	const processes, times = 8, 12
-	dir := newDir(t)
-	var running []*process
-	for range processes {
-		running = append(running, start(t, "count", dir, strconv.Itoa(times)))
-	}
-	for _, p := range running {
-		if out := p.finish(t); out != "" {
-			t.Errorf("helper says %s", out)
-		}
-	}
-	wantRecord(t, dir, "counter", strconv.Itoa(processes*times))
-	wantFiles(t, dir, "counter.json", "counter.lock")
-}
-
 func TestDirKilledHolder(t *testing.T) {
 	dir := newDir(t)
 	mustPut(t, dir, "k", "old")
@@ -140,28 +124,6 @@ func TestDirKilledAnywhere(t *testing.T) {
 	}
 	if temps, _ := filepath.Glob(filepath.Join(string(dir), "*.tmp")); len(temps) > 0 {
 		t.Errorf("temporary files are left: %q", temps)
-	}
-}
-
-// Readers in this process never see a torn record while another writes.
-func TestDirReadersSeeWholeRecords(t *testing.T) {
-	dir := newDir(t)
-	helper := start(t, "grow", dir, "k")
-	helper.line(t)
-	last := 0
-	for end := time.Now().Add(300 * time.Millisecond); time.Now().Before(end); {
-		record, err := dir.Load(t.Context(), "k")
-		if err != nil {
-			t.Fatal(err)
-		}
-		n, err := grown(record)
-		if err != nil || n < last {
-			t.Fatalf("record %d after %d: %v", n, last, err)
-		}
-		last = n
-	}
-	if last < 2 {
-		t.Errorf("the record did not change: %d", last)
 	}
 }
 

@@ -17,9 +17,8 @@ import (
 // helpers are what this test binary does when it is started as another process
 // of a test: see start.
 var helpers = map[string]func(dir tokenstore.Dir, arg string) error{
-	"count": count,
-	"hold":  hold,
-	"grow":  grow,
+	"hold": hold,
+	"grow": grow,
 }
 
 const helperEnv = "FRESHET_TOKENSTORE_HELPER"
@@ -70,22 +69,6 @@ func (p *process) line(t *testing.T) string {
 		t.Fatalf("helper: %v", err)
 	}
 	return strings.TrimSpace(line)
-}
-
-func increment(_ context.Context, old []byte) ([]byte, error) {
-	n, _ := strconv.Atoi(string(old))
-	return strconv.AppendInt(nil, int64(n)+1, 10), nil
-}
-
-// count increments a record as often as arg says.
-func count(dir tokenstore.Dir, arg string) error {
-	n, err := strconv.Atoi(arg)
-	for range n {
-		if err == nil {
-			err = dir.Update(context.Background(), "counter", increment)
-		}
-	}
-	return err
 }
 
 // hold holds the key arg until it is killed.
