@@ -20,6 +20,9 @@ import (
 	"github.com/freshet-go/freshet/tokenstore/storetest"
 )
 
+// answerTime is how long the database may take to answer.
+const answerTime = 10 * time.Second
+
 // settings returns how to connect to PostgreSQL: as the usual environment
 // variables say, or else to this machine without a password.
 func settings(t *testing.T) *pgx.ConnConfig {
@@ -48,7 +51,9 @@ func openTable(t *testing.T, place string) *sql.DB {
 	t.Cleanup(func() { db.Close() })
 	exec := func(statement string) {
 		t.Helper()
-		if _, err := db.ExecContext(context.Background(), statement); err != nil {
+		ctx, cancel := context.WithTimeout(context.Background(), answerTime)
+		defer cancel()
+		if _, err := db.ExecContext(ctx, statement); err != nil {
 			t.Fatalf("%s: %v", statement, err)
 		}
 	}
@@ -67,7 +72,7 @@ func openTable(t *testing.T, place string) *sql.DB {
 // needsPostgres ends the test where no PostgreSQL answers.
 func needsPostgres(t *testing.T) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), answerTime)
 	defer cancel()
 	conn, err := pgx.ConnectConfig(ctx, settings(t))
 	if err != nil {
