@@ -20,6 +20,9 @@ const jobVar = "FRESHET_STORETEST"
 // are meant for the parent. Tests print what they like there.
 const linePrefix = "\x1ffreshet-storetest\x1f "
 
+// started is what a child says first.
+const started = "reached Run and opened the store"
+
 // childTime is how long a child lives at most.
 const childTime = 2 * time.Minute
 
@@ -59,8 +62,8 @@ func inChild(t *testing.T, cfg Config) bool {
 	}
 	time.AfterFunc(childTime, func() { os.Exit(3) })
 	c := &child{cfg: cfg, told: listen()}
-	c.say("ready") // before Open, whose failure is then told from a test that never comes here
 	c.store = &bounded{t, cfg.Open(t, j.Place), childTime}
+	c.say(started)
 	if err := cases[i].child(c); err != nil {
 		c.say("failed: %v", err)
 		os.Exit(1)

@@ -35,7 +35,7 @@ func (c *check) start() *process {
 		c.Fatalf("starting the test binary again: %v", err)
 	}
 	c.Cleanup(p.kill)
-	p.hear("ready", startTime)
+	p.hear(started, startTime)
 	return p
 }
 
@@ -112,7 +112,7 @@ func (p *process) hear(want string, limit time.Duration) string {
 		if ok {
 			p.c.Fatalf("the other process says %q, want %q\n%s", line, want, &p.rest)
 		}
-		p.c.Fatalf("the other process has ended before it said %q: %v. In it the test has to reach Run.\n%s", want, p.err, &p.rest)
+		p.c.Fatalf("the other process has ended (%v) before it said %q\n%s", p.err, want, &p.rest)
 	case <-time.After(limit):
 		p.c.Fatalf("the other process has not said %q after %v\n%s", want, limit, &p.rest)
 	}

@@ -94,18 +94,21 @@ func Run(t *testing.T, cfg Config) {
 		return
 	}
 	for _, tc := range casesFor(cfg) {
-		t.Run(tc.name, func(u *testing.T) {
-			c := &check{T: u, cfg: cfg, place: newPlace(u), test: t.Name(), name: tc.name}
-			defer func() {
-				c.end()
-				if u.Failed() {
-					u.Logf("what the contract says of %s: %s", tc.name, tc.rule)
-				}
-			}()
-			c.store = c.open()
-			tc.run(c)
-		})
+		t.Run(tc.name, func(u *testing.T) { runCase(u, t.Name(), cfg, tc) })
 	}
+}
+
+// runCase runs one case, in a test that called Run.
+func runCase(t *testing.T, test string, cfg Config, tc testCase) {
+	c := &check{T: t, cfg: cfg, place: newPlace(t), test: test, name: tc.name}
+	defer func() {
+		c.end()
+		if t.Failed() {
+			t.Logf("what the contract says of %s: %s", tc.name, tc.rule)
+		}
+	}()
+	c.store = c.open()
+	tc.run(c)
 }
 
 func casesFor(cfg Config) []testCase {

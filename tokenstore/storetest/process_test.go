@@ -1,0 +1,145 @@
+package storetest
+
+import (
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/freshet-go/freshet/tokenstore"
+)
+
+var own = flag.String("own", "", "a flag of the program's own, which children get, too")
+
+var dirs = Config{
+	Open:   func(_ *testing.T, place string) tokenstore.Store { return tokenstore.Dir(place) },
+	Shared: true,
+}
+
+// runOne is Run with one case only.
+func runOne(t *testing.T, cfg Config, name string) {
+	t.Helper()
+	if inChild(t, cfg) {
+		return
+	}
+	cases := casesFor(cfg)
+	runCase(t, t.Name(), cfg, cases[slices.IndexFunc(cases, func(tc testCase) bool { return tc.name == name })])
+}
+
+// A child finds the test that called Run, whatever its name, and calls it for
+// that one only.
+func TestChildFindsTest(t *testing.T) {
+	names := []string{"plain", "plain/below", `a b|c (d) [e-f] é ^$ .* \ "`, "x/y//z", "same", "same", "par*llel"}
+	for _, name := range names {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			if _, isChild := os.LookupEnv(jobVar); isChild {
+				fmt.Print("printed by the test, without a line end")
+			}
+			runOne(t, dirs, "second-store")
+		})
+	}
+	runOne(t, dirs, "second-store") // and above others
+}
+
+const againVar = "FRESHET_STORETEST_AGAIN"
+
+func inAgain() bool { return os.Getenv(againVar) != "" }
+
+// again runs this test in a process of its own, with more arguments.
+func again(t *testing.T, args ...string) (out string, err error) {
+	t.Helper()
+	exe, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.CommandContext(t.Context(), exe, append(arguments(t.Name()), args...)...)
+	cmd.Env = append(os.Environ(), againVar+"=1")
+	b, err := cmd.CombinedOutput()
+	return string(b), err
+}
+
+func TestChildGetsArguments(t *testing.T) {
+	if !inAgain() {
+		if out, err := again(t, "-test.v=true", "-own=a value"); err != nil {
+			t.Errorf("the test fails:\n%s", out)
+		}
+		return
+	}
+	cfg := dirs
+	cfg.Open = func(t *testing.T, place string) tokenstore.Store {
+		if *own != "a value" {
+			t.Fatalf("the flag is %q", *own)
+		}
+		return tokenstore.Dir(place)
+	}
+	runOne(t, cfg, "second-store")
+}
+
+// What goes wrong in a child is told by its parent.
+func TestChildFails(t *testing.T) {
+	_, isChild := os.LookupEnv(jobVar)
+	opened := func(t *testing.T, place string) tokenstore.Store { return tokenstore.Dir(place) }
+	for name, tt := range map[string]struct {
+		inChild func(t *testing.T, place string) tokenstore.Store // in the place of Open
+		want    []string
+	}{
+		"unreached": {nil, []string{"before it said \"reached Run"}},
+		"open": {func(t *testing.T, _ string) tokenstore.Store {
+			t.Fatal("no database here")
+			return nil
+		}, []string{"before it said \"reached Run and opened the store\"", "no database here"}},
+		"store": {func(*testing.T, string) tokenstore.Store { return tokenstore.Dir("") },
+			[]string{`the other process says "failed: `, "names no directory"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if !inAgain() {
+				out, err := again(t)
+				if err == nil {
+					t.Error("the test passes")
+				}
+				for _, want := range tt.want {
+					if !strings.Contains(out, want) {
+						t.Errorf("%q is not told:\n%s", want, out)
+					}
+				}
+				return
+			}
+			cfg := Config{Open: opened, Shared: true}
+			if isChild {
+				cfg.Open = tt.inChild
+			}
+			if cfg.Open == nil {
+				t.Skip("does not reach Run")
+			}
+			runOne(t, cfg, "processes-exclude")
+		})
+	}
+}
+
+// A child ends when its parent does, whatever it waits for.
+func TestChildEndsWithParent(t *testing.T) {
+	if inChild(t, dirs) {
+		return
+	}
+	c := &check{T: t, cfg: dirs, place: newPlace(t), test: t.Name(), name: "killed-holder"}
+	p := c.start()
+	p.hear("inside", patience)
+	p.stdin.Close() // as the system does when the parent dies
+	select {
+	case line, ok := <-p.lines:
+		if ok {
+			t.Errorf("the child says %q", line)
+		}
+	case <-time.After(startTime):
+		t.Error("the child lives on")
+	}
+	if _, err := io.WriteString(p.stdin, "write\n"); err == nil {
+		t.Error("the child still reads")
+	}
+}
