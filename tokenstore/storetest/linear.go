@@ -58,7 +58,7 @@ func (h *history) flaw() (first, second op, found bool) {
 	wrote := make(map[int]op)
 	var last op // of all that have ended so far, the one whose place is the last
 	for _, e := range events {
-		if o := e.begins; o != nil && (o.place() < last.place() || o.place() == last.place() && o.name == update) {
+		if o := e.begins; o != nil && o.place() < last.place() {
 			return last, *o, true
 		}
 		if o := e.ends; o != nil {

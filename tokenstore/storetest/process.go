@@ -127,10 +127,19 @@ func (p *process) tell(line string) {
 	}
 }
 
-// finish waits until the child has done its job.
+// finish waits until the child has done its job and ended. It ends badly after a
+// data race, too.
 func (p *process) finish() {
 	p.c.Helper()
 	p.hear("done", patience)
+	select {
+	case <-p.lines:
+	case <-time.After(patience):
+		p.c.Fatalf("the other process is done, and has not ended after %v\n%s", patience, &p.rest)
+	}
+	if p.err != nil {
+		p.c.Fatalf("the other process is done, and has ended with %v\n%s", p.err, &p.rest)
+	}
 }
 
 // kill kills the child, if it has not ended, and waits for its end.

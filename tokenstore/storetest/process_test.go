@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -34,17 +35,25 @@ func runOne(t *testing.T, cfg Config, name string) {
 // A child finds the test that called Run, whatever its name, and calls it for
 // that one only.
 func TestChildFindsTest(t *testing.T) {
-	names := []string{"plain", "plain/below", `a b|c (d) [e-f] é ^$ .* \ "`, "x/y//z", "same", "same", "par*llel"}
-	for _, name := range names {
+	for _, name := range []string{"plain", "plain/below", `a b|c (d) [e-f] é ^$ .* \ "`, "x/y//z", "same", "same", "par*llel"} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			if _, isChild := os.LookupEnv(jobVar); isChild {
 				fmt.Print("printed by the test, without a line end")
 			}
-			runOne(t, dirs, "second-store")
+			runOne(t, dirOf(name), "processes-exclude")
 		})
 	}
-	runOne(t, dirs, "second-store") // and above others
+	runOne(t, dirOf("above"), "processes-exclude")
+}
+
+// dirOf makes a store that only a test of that name finds.
+func dirOf(name string) Config {
+	cfg := dirs
+	cfg.Open = func(_ *testing.T, place string) tokenstore.Store {
+		return tokenstore.Dir(filepath.Join(place, fmt.Sprintf("%x", name)))
+	}
+	return cfg
 }
 
 const againVar = "FRESHET_STORETEST_AGAIN"
@@ -78,7 +87,7 @@ func TestChildGetsArguments(t *testing.T) {
 		}
 		return tokenstore.Dir(place)
 	}
-	runOne(t, cfg, "second-store")
+	runOne(t, cfg, "processes-exclude")
 }
 
 // What goes wrong in a child is told by its parent.
