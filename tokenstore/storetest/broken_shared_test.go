@@ -10,6 +10,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/gofrs/flock"
+
 	"github.com/freshet-go/freshet/tokenstore"
 )
 
@@ -23,7 +25,7 @@ func brokenShared() []broken {
 		{"reads-before-it-locks", "processes-exclude", true, readsEarly},
 		{"own-timeout-of-lock-file", "held-elsewhere", true, func(place string) tokenstore.Store {
 			return locked{dataDir(place), both(inProcess(place), func(ctx context.Context, key string) (func(), error) {
-				unlock, err := lockIn(lockDir(place))(ctx, key)
+				unlock, err := fileLock(place)(ctx, key)
 				if err != nil {
 					err = errors.New("locked by another process")
 				}
@@ -36,13 +38,23 @@ func brokenShared() []broken {
 			})}
 		}},
 		{"writes-in-place", "whole-records", true, func(place string) tokenstore.Store {
-			return locked{inPlace{place, placeOf(place)}, lockIn(lockDir(place))}
+			return locked{inPlace{place, placeOf(place)}, fileLock(place)}
 		}},
 	}
 }
 
 func dataDir(place string) tokenstore.Dir { return tokenstore.Dir(filepath.Join(place, "data")) }
-func lockDir(place string) tokenstore.Dir { return tokenstore.Dir(filepath.Join(place, "lock")) }
+
+// fileLock excludes all stores over a place.
+func fileLock(place string) locker {
+	return func(ctx context.Context, key string) (unlock func(), err error) {
+		lock := flock.New(filepath.Join(place, name(key)+".lock"))
+		if _, err := lock.TryLockContext(ctx, time.Millisecond); err != nil {
+			return nil, err
+		}
+		return func() { lock.Unlock() }, nil
+	}
+}
 
 // name is a name for a file that is not too long.
 func name(key string) string {
@@ -124,7 +136,7 @@ func processLock(place string) locker {
 		p.mu.Lock()
 		defer p.mu.Unlock()
 		if p.users[key] == 0 {
-			unlock, err := lockIn(lockDir(place))(ctx, key)
+			unlock, err := fileLock(place)(ctx, key)
 			if err != nil {
 				return nil, err
 			}
@@ -145,7 +157,7 @@ func processLock(place string) locker {
 // processes.
 func readsEarly(place string) tokenstore.Store {
 	data := dataDir(place)
-	l := locked{data, both(inProcess(place), lockIn(lockDir(place)))}
+	l := locked{data, both(inProcess(place), fileLock(place))}
 	return &changed{Store: l, update: func(ctx context.Context, key string, f next) error {
 		unlock, err := locked{data, inProcess(place)}.take(ctx, key)
 		if err != nil {
@@ -157,7 +169,7 @@ func readsEarly(place string) tokenstore.Store {
 			old = nil
 		}
 		time.Sleep(time.Millisecond)
-		unlock2, err := lockIn(lockDir(place))(ctx, key)
+		unlock2, err := fileLock(place)(ctx, key)
 		if err != nil {
 			return err
 		}
