@@ -11,7 +11,8 @@
 // The contract is [Store]. Its one unusual method is Update: a refresh with a
 // refresh token that can be used once is a read, a network exchange and a write
 // that must exclude every other one. Said as one call, an adapter can't get the
-// order wrong and a decorator can't forget the lock. A store of one's own fits on a
-// page, as the example shows, and package storetest tests that it keeps the
-// contract.
+// order wrong and a decorator can't forget the lock.
+//
+// A store of one's own fits on a page, as the example shows, and package
+// storetest tests that it keeps the contract.
 package tokenstore
