@@ -3,6 +3,7 @@ package storetest
 import (
 	"context"
 	"iter"
+	"sync/atomic"
 	"time"
 
 	"github.com/freshet-go/freshet/tokenstore"
@@ -16,6 +17,7 @@ type bounded struct {
 	}
 	store tokenstore.Store
 	limit time.Duration // how long a method may take
+	hung  *atomic.Bool  // one has taken longer; the others fail at once
 }
 
 func (b *bounded) Load(ctx context.Context, key string) ([]byte, error) {
@@ -56,6 +58,9 @@ func (b *bounded) Keys(ctx context.Context) iter.Seq2[string, error] {
 
 // within returns what f does, or false if f has not returned in time.
 func within[T any](b *bounded, what string, f func() T) (result T, ok bool) {
+	if b.hung.Load() {
+		return result, false
+	}
 	done := make(chan T, 1)
 	go func() { done <- f() }()
 	timer := time.NewTimer(b.limit)
@@ -64,6 +69,7 @@ func within[T any](b *bounded, what string, f func() T) (result T, ok bool) {
 	case result = <-done:
 		return result, true
 	case <-timer.C:
+		b.hung.Store(true)
 		b.t.Errorf("%s has not returned after %v", what, b.limit)
 		return result, false
 	}

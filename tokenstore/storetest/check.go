@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -31,6 +32,8 @@ type check struct {
 
 	test string // the name of the test that called Run
 	name string // of the case
+
+	hung atomic.Bool // a method has not returned
 
 	mu   sync.Mutex // guards over
 	over bool
@@ -60,7 +63,7 @@ func (c *check) open() tokenstore.Store {
 	if s == nil {
 		c.Fatal("Config.Open returned nil")
 	}
-	return &bounded{c, s, patience + c.cfg.takeover()}
+	return &bounded{c, s, patience + c.cfg.takeover(), &c.hung}
 }
 
 // put makes record the record under key.

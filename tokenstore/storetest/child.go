@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -62,7 +63,7 @@ func inChild(t *testing.T, cfg Config) bool {
 	}
 	time.AfterFunc(childTime, func() { os.Exit(3) })
 	c := &child{cfg: cfg, told: listen()}
-	c.store = &bounded{t, cfg.Open(t, j.Place), childTime}
+	c.store = &bounded{t, cfg.Open(t, j.Place), childTime, new(atomic.Bool)}
 	c.say(started)
 	if err := cases[i].child(c); err != nil {
 		c.say("failed: %v", err)

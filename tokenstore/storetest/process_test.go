@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"context"
 	"flag"
 	"fmt"
 	"io"
@@ -29,7 +30,8 @@ func runOne(t *testing.T, cfg Config, name string) {
 		return
 	}
 	cases := casesFor(cfg)
-	runCase(t, t.Name(), cfg, cases[slices.IndexFunc(cases, func(tc testCase) bool { return tc.name == name })])
+	c := &check{T: t, cfg: cfg, place: newPlace(t), test: t.Name(), name: name}
+	c.do(cases[slices.IndexFunc(cases, func(tc testCase) bool { return tc.name == name })])
 }
 
 // A child finds the test that called Run, whatever its name, and calls it for
@@ -150,5 +152,22 @@ func TestChildEndsWithParent(t *testing.T) {
 	}
 	if _, err := io.WriteString(p.stdin, "write\n"); err == nil {
 		t.Error("the child still reads")
+	}
+}
+
+// A hanging store is a Memory whose keys are never free.
+type hanging struct{ tokenstore.Memory }
+
+func (*hanging) Update(context.Context, string, next) error { select {} }
+
+func TestRunGivesUp(t *testing.T) {
+	if inAgain() {
+		SetPatience(10 * time.Millisecond)
+		Run(t, Config{Open: func(*testing.T, string) tokenstore.Store { return new(hanging) }, Takeover: 1})
+		return
+	}
+	out, _ := again(t)
+	if n := strings.Count(out, "--- FAIL: TestRunGivesUp/"); n != mostHung || !strings.Contains(out, "the other cases are left out") {
+		t.Errorf("%d cases fail, want %d, and then no more:\n%s", n, mostHung, out)
 	}
 }

@@ -93,18 +93,32 @@ func Run(t *testing.T, cfg Config) {
 	if inChild(t, cfg) {
 		return
 	}
+	hung := 0 // cases
 	for _, tc := range casesFor(cfg) {
-		t.Run(tc.name, func(u *testing.T) { runCase(u, t.Name(), cfg, tc) })
+		if hung == mostHung {
+			t.Fatal("the store hangs, and the other cases are left out")
+		}
+		t.Run(tc.name, func(u *testing.T) {
+			c := &check{T: u, cfg: cfg, place: newPlace(u), test: t.Name(), name: tc.name}
+			defer func() {
+				if c.hung.Load() {
+					hung++
+				}
+			}()
+			c.do(tc)
+		})
 	}
 }
 
-// runCase runs one case, in a test that called Run.
-func runCase(t *testing.T, test string, cfg Config, tc testCase) {
-	c := &check{T: t, cfg: cfg, place: newPlace(t), test: test, name: tc.name}
+// mostHung is after how many cases Run gives a store up that hangs.
+const mostHung = 3
+
+// do runs one case.
+func (c *check) do(tc testCase) {
 	defer func() {
 		c.end()
-		if t.Failed() {
-			t.Logf("what the contract says of %s: %s", tc.name, tc.rule)
+		if c.Failed() {
+			c.Logf("what the contract says of %s: %s", tc.name, tc.rule)
 		}
 	}()
 	c.store = c.open()
