@@ -54,7 +54,8 @@ func putNew(ctx context.Context, dir tokenstore.Dir) error {
 
 // underTrace does the operation that arg names, within the time that it names,
 // and prints the errno that the error has or 0, whether the error is one that
-// programs can tell, and the error.
+// programs can tell, how many descriptors are left open, whether another Update
+// in the same process then works, and the error.
 //
 // strace counts the calls of each thread. All run in the main thread, but for
 // taking the lock. So that a number means one thread only, either the main
@@ -81,8 +82,25 @@ func underTrace(dir tokenstore.Dir, arg string) error {
 	mark("end")
 	var errno syscall.Errno
 	errors.As(err, &errno)
-	fmt.Printf("%d %t %v", int(errno), isTyped(err), err)
+	again := errors.New("not yet")
+	for range 4 { // a thread of which the fault is still to come may take the lock
+		if again != nil && ctx.Err() == nil {
+			again = dir.Update(ctx, "k", func(context.Context, []byte) ([]byte, error) { return nil, tokenstore.ErrUnchanged })
+		}
+	}
+	fmt.Printf("%d %t %d %t %v", int(errno), isTyped(err), openBelow(string(dir)), again == nil, err)
 	return nil
+}
+
+// openBelow returns how many descriptors this process has of files in dir.
+func openBelow(dir string) (n int) {
+	fds, _ := filepath.Glob("/proc/self/fd/*")
+	for _, fd := range fds {
+		if name, _ := os.Readlink(fd); strings.HasPrefix(name, dir) {
+			n++
+		}
+	}
+	return n
 }
 
 func getAhead() {

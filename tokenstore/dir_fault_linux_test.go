@@ -1,0 +1,154 @@
+package tokenstore_test
+
+import (
+	"fmt"
+	"strings"
+	"syscall"
+	"testing"
+)
+
+// faults are what each call may fail with. The first is tried always.
+var faults = map[string][]syscall.Errno{
+	"openat":     {syscall.EACCES, syscall.EIO, syscall.ENOSPC, syscall.EROFS, syscall.EMFILE, syscall.EDQUOT, syscall.EINTR},
+	"mkdirat":    {syscall.ENOSPC, syscall.EIO, syscall.EROFS, syscall.EACCES, syscall.EDQUOT},
+	"newfstatat": {syscall.EIO, syscall.EACCES},
+	"fstat":      {syscall.EIO},
+	"flock":      {syscall.ENOLCK, syscall.EOPNOTSUPP, syscall.EINTR, syscall.EIO},
+	"read":       {syscall.EIO, syscall.EINTR},
+	"pread64":    {syscall.EIO, syscall.EINTR},
+	"write":      {syscall.ENOSPC, syscall.EIO, syscall.EDQUOT, syscall.EFBIG, syscall.EINTR},
+	"pwrite64":   {syscall.ENOSPC, syscall.EIO, syscall.EDQUOT, syscall.EFBIG, syscall.EINTR},
+	"ftruncate":  {syscall.EIO, syscall.ENOSPC, syscall.EROFS, syscall.EINTR},
+	"fsync":      {syscall.EIO, syscall.ENOSPC, syscall.EDQUOT, syscall.EROFS, syscall.EINTR},
+	"close":      {syscall.EIO, syscall.ENOSPC, syscall.EDQUOT, syscall.EINTR},
+	"renameat":   {syscall.EIO, syscall.ENOSPC, syscall.EROFS, syscall.EACCES, syscall.EDQUOT, syscall.EBUSY},
+	"unlinkat":   {syscall.EIO, syscall.EROFS, syscall.EACCES, syscall.EBUSY},
+}
+
+func TestRule077_failed_write_is_an_error_and_the_old_record_stays(t *testing.T) {
+	tr := newTracer(t)
+	for _, op := range []string{"update", "first", "unchanged", "delete"} {
+		t.Run(op, func(t *testing.T) {
+			c := tr.clean(t, op)
+			var jobs []func()
+			for n, call := range c.main.calls[c.main.begin:c.main.end] {
+				for _, errno := range call.faults(t) {
+					jobs = append(jobs, func() { failAt(t, tr, c, n, errno) })
+				}
+			}
+			t.Logf("%d faults", len(jobs))
+			atOnce(jobs)
+		})
+	}
+	t.Run("for ever", func(t *testing.T) {
+		c := tr.clean(t, "update")
+		var jobs []func()
+		for n, call := range c.main.calls[c.main.begin:c.main.end] {
+			if !call.changes() || c.main.begin+n < c.main.next || call.name == "flock" {
+				continue
+			}
+			jobs = append(jobs, func() { failOn(t, tr, c, n, syscall.EIO) })
+		}
+		t.Logf("%d faults", len(jobs))
+		atOnce(jobs)
+	})
+}
+
+// faults returns what there is time to try.
+func (c call) faults(t *testing.T) []syscall.Errno {
+	errnos := faults[c.name]
+	switch {
+	case strings.Contains(c.text, "/freshet-mark-"):
+		return nil
+	case thorough(t):
+		return errnos
+	case c.changes():
+		return errnos[:1]
+	}
+	return nil
+}
+
+// failAt has the nth call of an operation fail, once.
+func failAt(t *testing.T, tr *tracer, c clean, n int, errno syscall.Errno) {
+	got, ok := tr.inject(t, c, n, "10s", fmt.Sprintf("error=%d", int(errno)), "")
+	if !ok {
+		return
+	}
+	at := fmt.Sprintf("%s with %v at %s(%s", c.op, errno, got.calls[got.begin+n].name, got.calls[got.begin+n].text)
+	var told, open int
+	var typed, again bool
+	fmt.Sscan(got.out, &told, &typed, &open, &again)
+	if failed := !strings.HasSuffix(got.out, " <nil>"); failed && (told != int(errno) || !typed || got.next > got.begin+n) {
+		t.Errorf("%s: error %q is %d, want %d before the function is called", at, got.out, told, int(errno))
+	} else {
+		got.wantAfter(t, at, c.op, failed)
+	}
+	if !again {
+		t.Errorf("%s: another Update of the same process does not work: %s", at, got.out)
+	}
+	if open > 0 && got.calls[got.begin+n].name != "close" {
+		t.Errorf("%s: %d files are open still", at, open)
+	}
+	if temps := temporaries(got); len(temps) > 0 {
+		t.Errorf("%s: left %q", at, temps)
+	}
+	if strings.Contains(at, "fsync") && strings.Contains(at, ".tmp") && errno != syscall.EINTR {
+		got.wantNewTemporary(t, at, n)
+	}
+	mustPut(t, got.dir, "k", "later")
+	wantRecord(t, got.dir, "k", "later")
+	wantFiles(t, got.dir, "k.json", "k.lock")
+}
+
+// failOn has the nth call of an update fail, and each of that name after it.
+func failOn(t *testing.T, tr *tracer, c clean, n int, errno syscall.Errno) {
+	got, ok := tr.inject(t, c, n, "250ms", fmt.Sprintf("error=%d", int(errno)), "+")
+	if !ok {
+		return
+	}
+	at := fmt.Sprintf("%v at each %s(%s", errno, got.calls[got.begin+n].name, got.calls[got.begin+n].text)
+	if !strings.HasPrefix(got.out, fmt.Sprintf("%d true 0 ", int(errno))) || !strings.HasSuffix(got.out, "deadline exceeded)") {
+		t.Errorf("%s: %s", at, got.out)
+	}
+	failed := got.index(got.next, "renameat", ") = 0") < 0 // otherwise it is the fsync of the directory that does
+	got.wantAfter(t, at, "update", failed)
+	if temps := temporaries(got); len(temps) > 0 {
+		t.Errorf("%s: left %q", at, temps)
+	}
+}
+
+// wantAfter checks the record that is there after op has failed or not.
+func (tr trace) wantAfter(t *testing.T, at, op string, failed bool) {
+	t.Helper()
+	record, err := tr.dir.Load(t.Context(), "k")
+	want := oldRecord
+	switch {
+	case op == "delete":
+		want = ""
+		if failed && string(record) == oldRecord {
+			return
+		}
+	case op == "first" && failed:
+		want = ""
+	case !failed && op != "unchanged":
+		want = newRecord
+	}
+	if string(record) != want || (err != nil) != (want == "") {
+		t.Errorf("%s: %q, and then Load = %.20q, %v; want %.20q", at, tr.out, record, err, want)
+	}
+}
+
+// wantNewTemporary checks that the record is not what an fsync that failed was
+// about: what the system then still has of that file in its memory is not what
+// is on the disk.
+func (tr trace) wantNewTemporary(t *testing.T, at string, n int) {
+	t.Helper()
+	failed := tr.calls[tr.begin+n].text
+	name := failed[strings.Index(failed, "<")+1 : strings.Index(failed, ">")]
+	if tr.index(tr.begin+n+1, "fsync", name) >= 0 || tr.index(0, "renameat", name) >= 0 || tr.index(tr.begin+n, "unlinkat", name) < 0 {
+		t.Errorf("%s: the file is used again:\n%s", at, tr)
+	}
+	if tr.index(tr.begin+n, "openat", "O_CREAT|O_EXCL") < 0 {
+		t.Errorf("%s: no new file:\n%s", at, tr)
+	}
+}
