@@ -99,7 +99,7 @@ func (h *holder) try(ctx context.Context) (ok bool, err error) {
 		}
 		h.file.Close()
 	}
-	lock.Unlock()
+	unlock(lock)
 	if errors.Is(err, fs.ErrNotExist) {
 		err = nil
 	}
@@ -127,7 +127,7 @@ func tryLock(ctx context.Context, lock *flock.Flock) (bool, error) {
 		select {
 		case <-done:
 		case <-time.After(answerTime):
-			go func() { <-done; lock.Unlock() }()
+			go func() { <-done; unlock(lock) }()
 			return false, fmt.Errorf("can't lock %s, the file system does not answer: %w", lock.Path(), ctx.Err())
 		}
 	}
@@ -138,6 +138,17 @@ func tryLock(ctx context.Context, lock *flock.Flock) (bool, error) {
 		return false, fmt.Errorf("can't lock %s: %w", lock.Path(), err)
 	}
 	return ok, nil
+}
+
+// unlock gives a lock back, if it is held. When the system fails to take it, the
+// file stays open, and so this process would keep others out until the garbage
+// collector closes it: hence a few tries.
+func unlock(lock *flock.Flock) {
+	for range 3 {
+		if lock.Unlock() == nil {
+			return
+		}
+	}
 }
 
 // holds returns ErrConflict if somebody removed or replaced the lock file, so
@@ -156,8 +167,8 @@ func (h *holder) holds() error {
 // release removes a temporary file that was not used and gives the lock back.
 func (h *holder) release() {
 	h.discard()
-	h.lock.Unlock()
-	h.file.Close() // after Unlock: where locks belong to processes, any Close frees them
+	unlock(h.lock)
+	h.file.Close() // after unlock: where locks belong to processes, any Close frees them
 	h.queue()
 }
 
