@@ -20,16 +20,18 @@ import (
 //
 // The directory is made when first written to, with mode 0700, and files have
 // mode 0600 from the start. Dir refuses, with an error that is [ErrInsecure], a
-// file that others may read or write, and a directory that they may write to; a file system
-// without owners and modes is therefore no place for it. On Windows it relies
-// on the access rights that files inherit, and those are the owner's alone only
-// below the user's profile: choose a directory there. A relative Dir moves with
-// the working directory of the process.
+// file that others may read or write, and a directory that they may write to; a
+// file system without owners and modes is therefore no place for it. It follows
+// no symbolic link in the directory. The directory itself may be one: what it
+// leads to counts. On Windows it relies on the access rights that files inherit,
+// and those are the owner's alone only below the user's profile: choose a
+// directory there. A relative Dir moves with the working directory of the
+// process.
 //
 // Beside the record K.json lies K.lock, whose lock the operating system frees
 // when its holder dies; Dir never removes it, and nobody else should. An Update
-// that waits for a process which hangs, or for a file system that does, ends
-// with its context and names both. A file system that can't lock is an error.
+// that waits for a process which hangs, or for a file system that does not answer
+// when asked for a lock, ends with its context and names both. A file system that can't lock is an error.
 //
 // Replacing, editing or removing a record by hand is allowed at any time:
 // Update notices and writes nothing ([ErrConflict]). What a file says is not

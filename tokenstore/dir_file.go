@@ -11,6 +11,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"syscall"
 	"time"
 )
 
@@ -66,6 +67,9 @@ func explain(path string, err error) error {
 	}
 	if info, statErr := os.Lstat(path); statErr == nil && !info.Mode().IsRegular() {
 		return checkFile(path, info)
+	}
+	if errors.Is(err, syscall.ELOOP) {
+		return insecure(path, "was a symbolic link just now; put the file itself there")
 	}
 	return failed(err)
 }

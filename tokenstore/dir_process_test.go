@@ -11,7 +11,6 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -26,68 +25,6 @@ func (p *process) finish(t *testing.T) string {
 		t.Errorf("helper: %v: %s", err, out)
 	}
 	return string(out)
-}
-
-func TestDirKilledHolder(t *testing.T) {
-	dir := newDir(t)
-	mustPut(t, dir, "k", "old")
-	helper := start(t, "hold", dir, "k")
-	helper.line(t)
-	wantFiles(t, dir, "*.tmp", "k.json", "k.lock")
-	helper.Process.Kill()
-	helper.Wait()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
-	defer cancel()
-	err := dir.Update(ctx, "k", func(_ context.Context, old []byte) ([]byte, error) {
-		if string(old) != "old" {
-			t.Errorf("old = %q", old)
-		}
-		return []byte("new"), nil
-	})
-	if err != nil {
-		t.Fatalf("Update after the holder was killed: %v", err)
-	}
-	wantRecord(t, dir, "k", "new")
-	wantFiles(t, dir, "k.json", "k.lock") // what the dead one left is gone
-}
-
-func TestDirHungHolder(t *testing.T) {
-	dir := newDir(t)
-	mustPut(t, dir, "k", "old")
-	helper := start(t, "hold", dir, "k")
-	helper.line(t)
-	if err := helper.Process.Signal(syscall.SIGSTOP); err != nil {
-		t.Fatal(err)
-	}
-	holder := fmt.Sprintf("process %d", helper.Process.Pid)
-	wantHeld := func(what string, err error) {
-		t.Helper()
-		if !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), holder) ||
-			!strings.Contains(err.Error(), filepath.Join(string(dir), "k.lock")) {
-			t.Errorf("%s = %v, want DeadlineExceeded that names the file and %s", what, err, holder)
-		}
-	}
-	for _, wait := range []time.Duration{10 * time.Millisecond, 100 * time.Millisecond} {
-		began := time.Now()
-		within := func(f func(context.Context) error) error {
-			ctx, cancel := context.WithTimeout(t.Context(), wait)
-			defer cancel()
-			return f(ctx)
-		}
-		wantHeld("Update", within(func(ctx context.Context) error { return dir.Update(ctx, "k", neverNext(t)) }))
-		wantHeld("Delete", within(func(ctx context.Context) error { return dir.Delete(ctx, "k") }))
-		if took := time.Since(began); took > 2*wait+2*time.Second {
-			t.Errorf("two deadlines of %v took %v", wait, took)
-		}
-	}
-	wantRecord(t, dir, "k", "old")
-	holding(t, dir, "other", func() {
-		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
-		defer cancel()
-		if err := dir.Update(ctx, "other", neverNext(t)); err == nil || !strings.Contains(err.Error(), "this process") {
-			t.Errorf("Update of a key held here = %v", err)
-		}
-	})
 }
 
 // A process that is killed at any point leaves a whole record, which is not

@@ -231,17 +231,3 @@ func TestDirKeysForeignFiles(t *testing.T) {
 		t.Errorf("Keys = %q, %v; want an error for the key that is not known", got, last)
 	}
 }
-
-// Who removes the lock file of a process that hangs lets the others go on.
-func TestDirLockRemovedUnderHolder(t *testing.T) {
-	needsRemoveOfOpenFile(t)
-	dir := newDir(t)
-	mustPut(t, dir, "k", "old")
-	helper := start(t, "hold", dir, "k")
-	helper.line(t)
-	if err := os.Remove(filepath.Join(string(dir), "k.lock")); err != nil {
-		t.Fatal(err)
-	}
-	mustPut(t, dir, "k", "new") // the one that hangs has lost, and can't write
-	wantRecord(t, dir, "k", "new")
-}

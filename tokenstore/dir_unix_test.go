@@ -9,7 +9,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -23,46 +22,8 @@ import (
 const plain = 65534
 
 func init() {
-	helpers["umask"] = withUmask
 	helpers["closed"] = withClosedDir
 	helpers["unlistable"] = withUnlistableDir
-}
-
-// withUmask puts a record under the umask arg.
-func withUmask(dir tokenstore.Dir, arg string) error {
-	mask, err := strconv.ParseInt(arg, 8, 0)
-	if err != nil {
-		return err
-	}
-	syscall.Umask(int(mask))
-	return dir.Update(context.Background(), "k", func(context.Context, []byte) ([]byte, error) {
-		for _, pattern := range []string{"", "/*.lock", "/*.tmp"} {
-			names, _ := filepath.Glob(string(dir) + pattern)
-			info, err := os.Stat(names[0])
-			if err != nil {
-				return nil, err
-			}
-			fmt.Print(info.Mode().Perm(), " ")
-		}
-		return []byte("x"), nil
-	})
-}
-
-func TestDirModes(t *testing.T) {
-	for _, mask := range []string{"000", "022", "077"} {
-		dir := newDir(t)
-		during := start(t, "umask", dir, mask).finish(t)
-		if want := "-rwx------ -rw------- -rw------- "; during != want {
-			t.Errorf("umask %s: modes of directory, lock and temporary file %q, want %q", mask, during, want)
-		}
-		info, err := os.Stat(string(dir) + "/k.json")
-		if err != nil || info.Mode().Perm() != 0o600 {
-			t.Errorf("umask %s: record %v, %v", mask, info.Mode(), err)
-		}
-		if info, _ := os.Stat(filepath.Dir(string(dir))); info.Mode().Perm() != 0o700 {
-			t.Errorf("umask %s: parent directory %v", mask, info.Mode())
-		}
-	}
 }
 
 // dropRoot makes the helper's process that of a user whom modes keep out.
@@ -153,63 +114,6 @@ func TestDirFindsItsOwnRecord(t *testing.T) {
 	}
 }
 
-// plant makes things at path that are not a record or a lock file.
-var plant = map[string]func(t *testing.T, path string) error{
-	"symlink": func(t *testing.T, path string) error {
-		target := filepath.Join(t.TempDir(), "target")
-		return errors.Join(os.WriteFile(target, []byte("theirs"), 0o600), os.Symlink(target, path))
-	},
-	"dangling symlink": func(t *testing.T, path string) error {
-		return os.Symlink(filepath.Join(t.TempDir(), "target"), path)
-	},
-	"hard link": func(t *testing.T, path string) error {
-		target := path + ".other"
-		return errors.Join(os.WriteFile(target, []byte("theirs"), 0o600), os.Link(target, path))
-	},
-	"FIFO":      func(_ *testing.T, path string) error { return syscall.Mkfifo(path, 0o600) },
-	"directory": func(_ *testing.T, path string) error { return os.Mkdir(path, 0o700) },
-	"readable":  func(_ *testing.T, path string) error { return open(path, 0o640) },
-	"writable":  func(_ *testing.T, path string) error { return open(path, 0o602) },
-}
-
-func open(path string, perm os.FileMode) error {
-	return errors.Join(os.WriteFile(path, []byte("x"), 0o600), os.Chmod(path, perm))
-}
-
-func TestDirPlanted(t *testing.T) {
-	for what, make := range plant {
-		for _, suffix := range []string{".json", ".lock"} {
-			t.Run(what+suffix, func(t *testing.T) {
-				t.Parallel() // in case one blocks
-				dir := newDir(t)
-				if err := os.MkdirAll(string(dir), 0o700); err != nil {
-					t.Fatal(err)
-				}
-				path := filepath.Join(string(dir), "k"+suffix)
-				if err := make(t, path); err != nil {
-					t.Fatal(err)
-				}
-				before, _ := os.Lstat(path)
-				wantInsecure(t, "Update", path, dir.Update(t.Context(), "k", neverNext(t)))
-				if suffix == ".json" {
-					_, err := dir.Load(t.Context(), "k")
-					wantInsecure(t, "Load", path, err)
-				}
-				after, err := os.Lstat(path)
-				if err != nil || !os.SameFile(before, after) || before.Mode() != after.Mode() || before.Size() != after.Size() {
-					t.Errorf("%s was changed: %v, %v", path, after, err)
-				}
-				if suffix == ".json" {
-					if err := dir.Delete(t.Context(), "k"); err != nil {
-						t.Errorf("Delete: %v", err)
-					}
-					wantNone(t, dir, "k")
-				}
-			})
-		}
-	}
-}
-
 func wantInsecure(t *testing.T, what, path string, err error) {
 	t.Helper()
 	if !errors.Is(err, tokenstore.ErrInsecure) || !strings.Contains(err.Error(), path) {
@@ -261,17 +165,4 @@ func TestDirOfAnotherUser(t *testing.T) {
 		t.Fatal(err)
 	}
 	wantInsecure(t, "Update", string(dir), dir.Update(t.Context(), "k", neverNext(t)))
-}
-
-// A record may change under an Update into something that is none.
-func TestDirPlantedUnderUpdate(t *testing.T) {
-	dir := newDir(t)
-	mustPut(t, dir, "k", "old")
-	record := string(dir) + "/k.json"
-	err := dir.Update(t.Context(), "k", func(context.Context, []byte) ([]byte, error) {
-		return []byte("new"), errors.Join(os.Remove(record), syscall.Mkfifo(record, 0o600))
-	})
-	if !errors.Is(err, tokenstore.ErrConflict) || !errors.Is(err, tokenstore.ErrInsecure) {
-		t.Errorf("Update = %v, want ErrConflict and ErrInsecure", err)
-	}
 }
