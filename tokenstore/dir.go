@@ -31,7 +31,8 @@ import (
 // Beside the record K.json lies K.lock, whose lock the operating system frees
 // when its holder dies; Dir never removes it, and nobody else should. An Update
 // that waits for a process which hangs, or for a file system that does not answer
-// when asked for a lock, ends with its context and names both. A file system that can't lock is an error.
+// when asked for a lock, ends with its context and names both. A file system that
+// can't lock is an error.
 //
 // Replacing, editing or removing a record by hand is allowed at any time:
 // Update notices and writes nothing ([ErrConflict]). What a file says is not

@@ -120,4 +120,7 @@ func (tr trace) wantOrder(t *testing.T, op string) {
 		}
 	}
 	then("flock", "LOCK_UN")
+	if tr.index(0, "fchmod") >= 0 {
+		t.Errorf("a mode is changed later:\n%s", tr)
+	}
 }

@@ -12,7 +12,6 @@ import (
 	"os"
 	"path/filepath"
 	"syscall"
-	"time"
 )
 
 // readRecord returns what is in the file at path.
@@ -200,22 +199,4 @@ func mkdirAll(path string) error {
 		return err
 	}
 	return nil // a parent that may not be read can't be synced
-}
-
-// busyTime is how long retryWhile goes on, and busyPause how long it waits.
-const (
-	busyTime  = 2 * time.Second
-	busyPause = 10 * time.Millisecond
-)
-
-// retryWhile calls do until it fails for another reason than that the file is
-// busy, for two seconds at most. Busy files are a matter of Windows, where
-// readers and virus scanners that have a file open get into the way of a rename.
-func retryWhile(busy func(error) bool, do func() error) error {
-	for began := time.Now(); ; time.Sleep(busyPause) {
-		err := do()
-		if err == nil || !busy(err) || time.Since(began) >= busyTime {
-			return err
-		}
-	}
 }

@@ -167,28 +167,6 @@ func TestDirAppearsByHand(t *testing.T) {
 	}
 }
 
-func TestDirTooLarge(t *testing.T) {
-	dir := newDir(t)
-	mustPut(t, dir, "k", "x")
-	file := filepath.Join(string(dir), "k.json")
-	if err := os.Truncate(file, tokenstore.MaxRecord+1); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := dir.Load(t.Context(), "k"); !errors.Is(err, tokenstore.ErrCorrupt) {
-		t.Errorf("Load = %v, want ErrCorrupt", err)
-	}
-	if err := dir.Update(t.Context(), "k", neverNext(t)); !errors.Is(err, tokenstore.ErrCorrupt) {
-		t.Errorf("Update = %v, want ErrCorrupt", err)
-	}
-	if info, err := os.Stat(file); err != nil || info.Size() != tokenstore.MaxRecord+1 {
-		t.Errorf("the file is gone or changed: %v", err)
-	}
-	if err := dir.Delete(t.Context(), "k"); err != nil {
-		t.Errorf("Delete = %v", err)
-	}
-	wantNone(t, dir, "k")
-}
-
 // A save that fails is tried again with a new temporary file.
 func TestDirRetriesSave(t *testing.T) {
 	needsRemoveOfOpenFile(t)

@@ -1,10 +1,8 @@
 package tokenstore
 
 import (
-	"errors"
 	"io/fs"
 	"os"
-	"syscall"
 )
 
 // openFlags is empty: what the flags do elsewhere, openFile does here as well
@@ -40,14 +38,4 @@ func checkDir(string, fs.FileInfo) error { return nil }
 // syncDir does nothing: Windows can't, and NTFS has a journal of names.
 func syncDir(string) error { return nil }
 
-const (
-	errSharingViolation = syscall.Errno(32)
-	errLockViolation    = syscall.Errno(33)
-)
-
-// isBusy reports whether err may be due to another process that has the file
-// open. Windows also says "access denied" of a file about to be deleted.
-func isBusy(err error) bool {
-	return errors.Is(err, errSharingViolation) || errors.Is(err, errLockViolation) ||
-		errors.Is(err, syscall.ERROR_ACCESS_DENIED)
-}
+func isBusy(err error) bool { return isBusyOnWindows(err) }

@@ -4,7 +4,6 @@ package tokenstore
 
 import (
 	"context"
-	"errors"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -57,37 +56,4 @@ func TestMemoryWaitIsDurable(t *testing.T) {
 			t.Errorf("after Delete (%v): %d locks, %d records", err, len(m.updates.keys), len(m.records))
 		}
 	})
-}
-
-func TestRetryWhileBusy(t *testing.T) {
-	errBusy, errOther := errors.New("busy"), errors.New("other")
-	isErrBusy := func(err error) bool { return err == errBusy }
-	tests := []struct {
-		name  string
-		fails int // how often do says that the file is busy
-		then  error
-		want  error
-		took  time.Duration
-	}{
-		{"free", 0, nil, nil, 0},
-		{"free soon", 5, nil, nil, 5 * busyPause},
-		{"fails otherwise", 1, errOther, errOther, busyPause},
-		{"busy for ever", 1 << 30, nil, errBusy, busyTime},
-	}
-	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				began, tries := time.Now(), 0
-				err := retryWhile(isErrBusy, func() error {
-					if tries++; tries <= tt.fails {
-						return errBusy
-					}
-					return tt.then
-				})
-				if got := time.Since(began); err != tt.want || got != tt.took {
-					t.Errorf("= %v after %v, want %v after %v", err, got, tt.want, tt.took)
-				}
-			})
-		})
-	}
 }

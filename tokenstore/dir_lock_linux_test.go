@@ -1,0 +1,47 @@
+package tokenstore_test
+
+import (
+	"fmt"
+	"strings"
+	"syscall"
+	"testing"
+)
+
+func TestRule075_no_lock_no_update(t *testing.T) {
+	tr := newTracer(t)
+	for _, errno := range []syscall.Errno{syscall.ENOLCK, syscall.EOPNOTSUPP, syscall.ENOSYS, syscall.EIO} {
+		t.Run(errno.Error(), func(t *testing.T) {
+			for _, op := range []string{"update", "first", "delete"} {
+				got := tr.run(t, op, "10s", "main", fmt.Sprintf("flock:error=%d", int(errno)))
+				want := fmt.Sprintf("%d true 0 false tokenstore: can't lock %s/k.lock: ", int(errno), got.dir)
+				if got.index(got.begin, "flock", "(INJECTED)") < 0 || !strings.HasPrefix(got.out, want) || got.next > 0 {
+					t.Errorf("%s: %s; called: %t; want %s", op, got.out, got.next > 0, want)
+				}
+				if op != "first" {
+					wantRecord(t, got.dir, "k", oldRecord)
+				}
+			}
+		})
+	}
+	t.Run("interrupted", func(t *testing.T) {
+		got := tr.run(t, "update", "10s", "main", "flock:error=EINTR:when=1..5")
+		if got.index(got.begin, "flock", "(INJECTED)") < 0 || got.out != "0 false 0 true <nil>" {
+			t.Errorf("Update = %s", got.out)
+		}
+		wantRecord(t, got.dir, "k", newRecord)
+	})
+	t.Run("hangs", func(t *testing.T) {
+		c := tr.clean(t, "update")
+		n := c.main.index(c.main.begin, "flock") - c.main.begin
+		got, ok := tr.inject(t, c, n, "50ms", "delay_enter=400000", "")
+		if !ok {
+			return
+		}
+		// The lock that comes in the end is given back, so that another Update works.
+		if !strings.HasPrefix(got.out, "0 true 0 true ") || !strings.Contains(got.out, "file system does not answer") ||
+			!strings.HasSuffix(got.out, "context deadline exceeded") || got.next > 0 {
+			t.Errorf("Update = %s; called: %t", got.out, got.next > 0)
+		}
+		wantRecord(t, got.dir, "k", oldRecord)
+	})
+}
