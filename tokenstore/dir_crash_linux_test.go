@@ -80,14 +80,17 @@ func temporaries(tr trace) []string {
 func (tr trace) wantOrder(t *testing.T, op string) {
 	dir := string(tr.dir)
 	i := tr.begin
-	then := func(name string, parts ...string) {
+	then := func(name string, parts ...string) { // -1 once one was missing
 		t.Helper()
-		if next := tr.index(i, name, parts...); i >= 0 && (next < 0 || next >= tr.end) {
-			t.Errorf("no %s %q after call %d of\n%s", name, parts, i-tr.begin, tr)
-			i = -1
-		} else if i >= 0 {
-			i = next + 1
+		if i < 0 {
+			return
 		}
+		next := tr.index(i, name, parts...)
+		if next < 0 || next >= tr.end {
+			t.Errorf("no %s %q after call %d of\n%s", name, parts, i-tr.begin, tr)
+			next = -2
+		}
+		i = next + 1
 	}
 	if op == "first" {
 		then("mkdirat", `"`+filepath.Dir(dir)+`"`, "0700) = 0")
@@ -97,24 +100,28 @@ func (tr trace) wantOrder(t *testing.T, op string) {
 		then("pwrite64", "<"+dir+"/k.lock>")
 		then("fsync", "<"+dir+"/k.lock>", ") = 0")
 	}
-	temp := dir + "/k."
 	switch op {
 	case "delete":
 		then("unlinkat", `"`+dir+`/k.json"`, ") = 0")
 		then("fsync", "<"+dir+">", ") = 0")
 	case "unchanged":
-		then("unlinkat", `"`+temp, `.tmp"`, ") = 0")
+		then("unlinkat", `"`+dir+"/k.", `.tmp"`, ") = 0")
 	default:
-		then("openat", `"`+temp, `.tmp"`, "O_CREAT|O_EXCL", "O_NOFOLLOW", "0600)")
-		i = tr.next
-		then("pwrite64", "<"+temp, fmt.Sprint(") = ", len(newRecord)))
-		then("ftruncate", "<"+temp, ") = 0")
-		then("fsync", "<"+temp, ") = 0")
+		then("openat", `"`+dir+"/k.", `.tmp"`, "O_CREAT|O_EXCL", "O_NOFOLLOW", "0600)")
+		temp := "<" + dir + "/k.lock>"
+		if i >= 0 {
+			temp = tr.calls[i-1].text // ends with the descriptor, and the name in < >
+			temp = temp[strings.LastIndex(temp, "<"):]
+			i = tr.next
+		}
+		then("pwrite64", temp, fmt.Sprint(") = ", len(newRecord)))
+		then("ftruncate", temp, ") = 0")
+		then("fsync", temp, ") = 0")
 		synced := i
-		then("renameat", `"`+temp, `"`+dir+`/k.json"`, ") = 0")
+		then("renameat", strings.Trim(temp, "<>")+`"`, `"`+dir+`/k.json"`, ") = 0")
 		then("fsync", "<"+dir+">", ") = 0")
 		for _, name := range []string{"pwrite64", "write", "ftruncate"} {
-			if late := tr.index(synced, name, "<"+temp); late >= 0 {
+			if late := tr.index(max(synced, 0), name, temp); late >= 0 {
 				t.Errorf("%s after the fsync:\n%s", name, tr)
 			}
 		}
