@@ -21,6 +21,7 @@ func (c call) changes() bool {
 }
 
 func TestRule069_crash_leaves_the_old_or_the_new_record(t *testing.T) {
+	t.Parallel() // it mostly waits
 	tr := newTracer(t)
 	for _, op := range []string{"update", "first", "unchanged", "delete"} {
 		t.Run(op, func(t *testing.T) {

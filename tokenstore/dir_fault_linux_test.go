@@ -26,6 +26,7 @@ var faults = map[string][]syscall.Errno{
 }
 
 func TestRule077_failed_write_is_an_error_and_the_old_record_stays(t *testing.T) {
+	t.Parallel() // it mostly waits
 	tr := newTracer(t)
 	for _, op := range []string{"update", "first", "unchanged", "delete"} {
 		t.Run(op, func(t *testing.T) {

@@ -1,13 +1,50 @@
 package tokenstore_test
 
 import (
+	"context"
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 )
 
+func init() { lockRemoved["removed before it was locked"] = testStaleLock }
+
+// testStaleLock has a process open a lock file and take its time to lock it.
+// Meanwhile that file is removed, and another one made and locked.
+func testStaleLock(t *testing.T) {
+	tr := newTracer(t)
+	dir := tr.newDir(t, "first")
+	late := make(chan trace)
+	go func() { late <- tr.runIn(t, dir, "first", "2s", "main", "flock:delay_enter=300000:when=1") }()
+	lock := filepath.Join(string(dir), "k.lock")
+	for began := time.Now(); ; time.Sleep(time.Millisecond) {
+		if err := os.Remove(lock); err == nil {
+			break
+		} else if time.Since(began) > 30*time.Second {
+			t.Fatalf("there is no lock file: %v", err)
+		}
+	}
+	var got trace
+	err := dir.Update(t.Context(), "k", func(context.Context, []byte) ([]byte, error) {
+		got = <-late
+		return []byte("mine"), nil
+	})
+	if err != nil {
+		t.Errorf("Update: %v", err)
+	}
+	want := fmt.Sprintf("0 true 0 false tokenstore: waited for %s, held by process %d: ", lock, os.Getpid())
+	if got.index(got.begin, "flock", ") = 0", "(DELAYED)") < 0 || !strings.HasPrefix(got.out, want) || got.next > 0 {
+		t.Errorf("the other process locked a file that was removed, and says %s; called: %t; want %s", got.out, got.next > 0, want)
+	}
+	wantRecord(t, dir, "k", "mine")
+}
+
 func TestRule075_no_lock_no_update(t *testing.T) {
+	t.Parallel() // it mostly waits
 	tr := newTracer(t)
 	for _, errno := range []syscall.Errno{syscall.ENOLCK, syscall.EOPNOTSUPP, syscall.ENOSYS, syscall.EIO} {
 		t.Run(errno.Error(), func(t *testing.T) {

@@ -113,6 +113,7 @@ func guardOn(dir tokenstore.Dir, arg string) error {
 }
 
 func TestRule073_lock_excludes_and_its_file_stays(t *testing.T) {
+	t.Parallel() // it mostly waits
 	t.Run("stays", func(t *testing.T) {
 		dir := newDir(t)
 		mustPut(t, dir, "k", "one")
@@ -152,8 +153,13 @@ func TestRule073_lock_excludes_and_its_file_stays(t *testing.T) {
 			wantRecord(t, dir, "k", strconv.Itoa(sum))
 		})
 	}
-	t.Run("removed under its holder", testLockRemoved)
+	for name, test := range lockRemoved {
+		t.Run(name, test)
+	}
 }
+
+// lockRemoved are the cases in which somebody removes a lock file.
+var lockRemoved = map[string]func(t *testing.T){"removed under its holder": testLockRemoved}
 
 // Who removes the lock file of a process that hangs lets the others go on. The
 // one that hangs has lost, and writes nothing when it wakes up.

@@ -196,7 +196,10 @@ func (tr *tracer) newDir(t *testing.T, op string) tokenstore.Dir {
 
 // run has a new process do op in a new directory, with an injection or "".
 func (tr *tracer) run(t *testing.T, op, timeout, ahead, inject string) trace {
-	dir := tr.newDir(t, op)
+	return tr.runIn(t, tr.newDir(t, op), op, timeout, ahead, inject)
+}
+
+func (tr *tracer) runIn(t *testing.T, dir tokenstore.Dir, op, timeout, ahead, inject string) trace {
 	file := filepath.Dir(filepath.Dir(string(dir))) + "/trace"
 	args := []string{"-f", "-y", "-s", "16", "-o", file, "-e", "trace=" + fileCalls, "-e", "signal=none"}
 	if inject != "" {
