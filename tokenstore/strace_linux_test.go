@@ -143,6 +143,7 @@ func isTyped(err error) bool {
 type call struct {
 	thread, name string
 	text         string // arguments and result, as strace writes them
+	nth          int    // of that name in its thread, as strace counts
 }
 
 // A trace is what is known of a process that strace ran.
@@ -220,17 +221,25 @@ var traceLine = regexp.MustCompile(`^(\d+) +(?:(\w+)\((.*)|<\.\.\. \w+ resumed>(
 func parseTrace(dir tokenstore.Dir, text, out string) trace {
 	tr := trace{dir: dir, out: out}
 	last := make(map[string]int) // index of the last call of each thread
+	made := make(map[string]int) // how many calls of each name it made
 	for line := range strings.Lines(text) {
 		m := traceLine.FindStringSubmatch(strings.TrimSuffix(line, "\n"))
 		if m == nil {
 			continue // a thread ended
 		}
 		if m[2] == "" {
-			tr.calls[last[m[1]]].text += m[4]
+			if i := last[m[1]]; i >= 0 {
+				tr.calls[i].text += m[4]
+			}
+			continue
+		}
+		made[m[1]+m[2]]++
+		if strings.Contains(m[3], "<anon_inode:") { // the runtime wakes itself, now and then
+			last[m[1]] = -1
 			continue
 		}
 		last[m[1]] = len(tr.calls)
-		switch tr.calls = append(tr.calls, call{m[1], m[2], m[3]}); {
+		switch tr.calls = append(tr.calls, call{m[1], m[2], m[3], made[m[1]+m[2]]}); {
 		case strings.Contains(m[3], "/freshet-mark-begin"):
 			tr.begin = len(tr.calls)
 		case strings.Contains(m[3], "/freshet-mark-next"):
@@ -243,16 +252,6 @@ func parseTrace(dir tokenstore.Dir, text, out string) trace {
 		tr.end = len(tr.calls)
 	}
 	return tr
-}
-
-// when returns how many calls of that name its thread has made by call i.
-func (tr trace) when(i int) (n int) {
-	for _, c := range tr.calls[:i+1] {
-		if c.name == tr.calls[i].name && c.thread == tr.calls[i].thread {
-			n++
-		}
-	}
-	return n
 }
 
 // index returns the index of the first call, from i on, whose name begins with
@@ -312,7 +311,7 @@ func (tr *tracer) inject(t *testing.T, c clean, n int, timeout, fault, repeat st
 	}
 	want := from.calls[from.begin+n].name
 	for range 8 {
-		got := tr.run(t, c.op, timeout, ahead, fmt.Sprintf("%s:%s:when=%d%s", want, fault, from.when(from.begin+n), repeat))
+		got := tr.run(t, c.op, timeout, ahead, fmt.Sprintf("%s:%s:when=%d%s", want, fault, from.calls[from.begin+n].nth, repeat))
 		if got.begin > 0 && got.hit(n, want, strings.HasPrefix(fault, "signal")) {
 			return got, true
 		}
