@@ -86,14 +86,14 @@ func guardOn(dir tokenstore.Dir, arg string) error {
 	alone := filepath.Join(filepath.Dir(string(dir)), "alone")
 	times := 0
 	for end := time.Now().Add(long); time.Now().Before(end); {
-		err := dir.Update(context.Background(), "k", func(ctx context.Context, old []byte) ([]byte, error) {
+		err := dir.Update(context.Background(), "k", func(_ context.Context, old []byte) ([]byte, error) {
 			f, err := os.OpenFile(alone, os.O_CREATE|os.O_EXCL, 0o600)
 			if err != nil {
 				return nil, fmt.Errorf("not alone: %w", err)
 			}
 			f.Close()
-			record, err := increment(ctx, old)
-			return record, errors.Join(err, os.Remove(alone))
+			n, err := strconv.Atoi(string(old))
+			return fmt.Append(nil, n+1), errors.Join(err, os.Remove(alone))
 		})
 		if err != nil {
 			return err
