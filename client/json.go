@@ -58,7 +58,7 @@ func readJSON(text []byte) (members, error) {
 // forms, as drafts of OAuth 2.0 had it.
 func readForm(text []byte) (members, error) {
 	form, err := url.ParseQuery(strings.TrimSpace(string(text)))
-	if !form.Has("access_token") && !form.Has("error") {
+	if !form.Has("access_token") && !form.Has("refresh_token") && !form.Has("error") {
 		return nil, errNotForm
 	}
 	ms := make(members, len(form))

@@ -148,6 +148,14 @@ func TestRule048_nothing_wrong_with_an_answer_loses_its_refresh_token(t *testing
 			}
 		})
 	}
+	t.Run("a form without an access token", func(t *testing.T) {
+		f := newFixture(t)
+		f.answer(200, "application/x-www-form-urlencoded", "refresh_token=new&token_type=bearer")
+		f.fail(t)
+		if got := f.record(t).RefreshToken.Reveal(); got != "new" {
+			t.Errorf("the store holds %q, not the new refresh token", got)
+		}
+	})
 	t.Run("text/html", func(t *testing.T) {
 		f := newFixture(t)
 		f.UpdatePolicy(func(p *testserver.Policy) { p.ContentType = "text/html" })
