@@ -39,15 +39,19 @@ func clean(text string, secrets []string, max int) string {
 
 // printable returns text without escape sequences and characters that are not
 // printed. Bidirectional controls (Unicode TR9) are not, nor is any space but the
-// plain one.
+// plain one, nor what fonts show as nothing: such characters in a secret would
+// keep it from being found.
 func printable(text string) string {
 	return strings.Map(func(r rune) rune {
-		if r == utf8.RuneError || !unicode.IsPrint(r) {
+		if r == utf8.RuneError || !unicode.IsPrint(r) || unicode.In(r, invisible...) {
 			return -1
 		}
 		return r
 	}, escapes.ReplaceAllString(text, ""))
 }
+
+// invisible are the letters and marks that leave no trace (Unicode §5.21).
+var invisible = []*unicode.RangeTable{unicode.Other_Default_Ignorable_Code_Point, unicode.Variation_Selector}
 
 // openMembers are the members of a token request that may be shown.
 var openMembers = []string{"grant_type", "scope", "client_id", "client_assertion_type", "redirect_uri", "resource", "audience"}

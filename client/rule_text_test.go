@@ -22,7 +22,7 @@ func TestRule114_errors_show_no_secret_no_url_query_and_no_answer(t *testing.T) 
 		secret = "secret canary+1%"
 		param  = "param-canary"
 		field  = "header-canary"
-		nasty  = "\x1b[2J\x1b]0;x\x07\u202e\u2066\u200b\u0085\r\n\x00\x7f\xff"
+		nasty  = "\x1b[2J\x1b]0;x\x07\u202e\u2066\u200b\u034f\u3164\ufe0f\U000e0041\u0085\r\n\x00\x7f\xff"
 	)
 	jsonText := func(s string) string { return strings.ToValidUTF8(fmt.Sprintf("%q", s), "") }
 	escaped := func(s string) string { // as JSON has it, whatever is in s
@@ -43,6 +43,9 @@ func TestRule114_errors_show_no_secret_no_url_query_and_no_answer(t *testing.T) 
 		"description": func(echo string) testserver.Action {
 			return testserver.Respond(400, json, `{"error":"invalid_client","error_description":`+escaped(nasty+echo+nasty+"too"+strings.Repeat("!", 5000))+
 				`,"error_uri":`+escaped("https://x/"+nasty+echo)+`,"x":"`+body+`"}`)
+		},
+		"description with gaps": func(echo string) testserver.Action { // in which nothing is to be seen
+			return testserver.Respond(400, json, `{"error":"invalid_client","error_description":`+escaped(strings.Join(strings.Split(echo, ""), "\u034f"))+`}`)
 		},
 		"code": func(echo string) testserver.Action {
 			return testserver.Respond(400, json, `{"error":`+escaped(nasty+echo)+`}`)
@@ -67,6 +70,7 @@ func TestRule114_errors_show_no_secret_no_url_query_and_no_answer(t *testing.T) 
 		"a content type": func(string) testserver.Action { return testserver.Respond(200, header("text/"+body), body) },
 		"redirect":       func(string) testserver.Action { return testserver.Respond(307, json, body) },
 		"no HTTP":        func(string) testserver.Action { return testserver.Raw(body + "\r\n\r\n") },
+		"a status text":  func(string) testserver.Action { return testserver.Raw("HTTP/1.1 400 " + body + "\r\n\r\n") },
 		"a bad status":   func(string) testserver.Action { return testserver.Raw("HTTP/1.1 " + body + "\r\n\r\n") },
 		"a bad header":   func(string) testserver.Action { return testserver.Raw("HTTP/1.1 200 OK\r\n" + body + "\r\n\r\n") },
 		"a bad length": func(string) testserver.Action {
@@ -96,7 +100,7 @@ func TestRule114_errors_show_no_secret_no_url_query_and_no_answer(t *testing.T) 
 				if auth == (ClientSecretBasic{}) {
 					sent = append(sent, base64.StdEncoding.EncodeToString([]byte(testID+":"+url.QueryEscape(secret))))
 				}
-				forbidden := []string{query, body, "\x1b", "\x07", "\x00", "\x7f", "\r", "[2J", "\u202e", "\u2066", "\u200b", "\u0085"}
+				forbidden := []string{query, body, "\x1b", "\x07", "\x00", "\x7f", "\r", "[2J", "\u202e", "\u2066", "\u200b", "\u034f", "\u3164", "\ufe0f", "\U000e0041", "\u0085"}
 				f.Inject(testserver.OnToken, testserver.Always, action(strings.Join(sent, " ")))
 				err := error(f.fail(t))
 				text := shown(err)
