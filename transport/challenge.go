@@ -75,6 +75,10 @@ func (c Challenge) String() string {
 		if i > 0 {
 			b.WriteByte(',')
 		}
+		if b.Len() > maxPrintedAll {
+			b.WriteString(" ...")
+			break
+		}
 		fmt.Fprintf(&b, " %s=%q", printable(p.name), printable(p.value))
 	}
 	return b.String()
@@ -86,8 +90,10 @@ func (c Challenge) Format(f fmt.State, _ rune) { io.WriteString(f, c.String()) }
 // LogValue is what slog handlers print.
 func (c Challenge) LogValue() slog.Value { return slog.StringValue(c.String()) }
 
-// maxPrinted is how much of a text of the server's is printed, in bytes.
-const maxPrinted = 256
+const (
+	maxPrinted    = 256     // bytes of one text of the server's that are shown
+	maxPrintedAll = 1 << 10 // after so many, no parameter of a challenge is
+)
 
 // printable returns text, a server's, as it may be shown on a terminal: cut, and
 // with a question mark for every byte that is not printable ASCII.

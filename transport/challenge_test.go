@@ -182,6 +182,10 @@ func TestChallenge_printing(t *testing.T) {
 	if got := list[0].String(); got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}
+	many := Challenges(answer(http.StatusForbidden, "Bearer"+strings.Repeat(` a="`+strings.Repeat("y", 300)+`",`, maxParams)))
+	if text := fmt.Sprint(many); len(many) != 1 || len(text) > maxPrintedAll+maxPrinted+100 || !strings.HasSuffix(text, ", ...]") {
+		t.Errorf("a challenge of many parameters is printed as %s", text)
+	}
 	if got, want := list[1].LogValue().String(), "Negotiate (8 bytes)"; got != want {
 		t.Errorf("got %s, want %s", got, want)
 	}
