@@ -1,81 +1,29 @@
 package client
 
 import (
+	"bytes"
+	"compress/gzip"
+	"compress/zlib"
 	"context"
 	"errors"
 	"io"
 	"net"
 	"net/http"
-	"strings"
 	"sync/atomic"
 	"testing"
-	"testing/synctest"
 	"time"
 
-	"golang.org/x/oauth2"
-
 	"github.com/freshet-go/freshet/internal/testserver"
-	"github.com/freshet-go/freshet/transport"
 )
-
-// Time passes in a bubble only when everybody waits, so nothing here depends on
-// how fast the machine is.
-func TestHostileAnswers(t *testing.T) {
-	const header, answer = maxAnswerHeader + 16<<10, maxAnswer + 16<<10 // net/http reads a little ahead
-	answers := map[string]struct {
-		action   testserver.Action
-		requests int
-		read     int64 // bytes at the most, of one answer
-		took     time.Duration
-	}{
-		"endless":           {testserver.Endless(200), 1, answer, 0},
-		"endless error":     {testserver.Endless(400), 1, answer, 0},
-		"bomb":              {testserver.Gzip().Then(testserver.Endless(200)), 1, answer / 16, 0},
-		"huge header":       {pour("HTTP/1.1 200 OK\r\nX: ", strings.Repeat("x", 1<<10), 0), 2, header, time.Second},
-		"many headers":      {pour("HTTP/1.1 200 OK\r\n", strings.Repeat("X: y\r\n", 1<<8), 0), 2, header, time.Second},
-		"deep":              {respondJSON(`{"x":` + strings.Repeat("[", 1<<20-10)), 1, answer, 0},
-		"many members":      {respondJSON(`{` + strings.Repeat(`"":0,`, 1<<17)), 1, answer, 0},
-		"no header at all":  {testserver.Hang(), 1, 0, hostileTimeout},
-		"a byte a second":   {testserver.Drip(time.Second), 1, header, hostileTimeout},
-		"another protocol":  {pour("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n", "x", 10*time.Millisecond), 1, header, 0},
-		"header by header":  {pour("HTTP/1.1 200 OK\r\n", "X: y\r\n", 10*time.Millisecond), 1, header, hostileTimeout},
-		"interim responses": {pour("", "HTTP/1.1 102 Wait\r\n\r\n", 10*time.Millisecond), 1, header, hostileTimeout},
-	}
-	for name, c := range answers {
-		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				srv := testserver.New()
-				defer time.Sleep(time.Second) // in which pour finds that the client is gone
-				defer srv.Close()
-				srv.Inject(testserver.OnToken, testserver.Always, c.action)
-				e := newTokenEndpoint(Config{
-					Endpoint: oauth2.Endpoint{TokenURL: srv.TokenURL()}, ClientID: "app", RefreshTimeout: hostileTimeout,
-				})
-				defer e.closeIdle()
-				m := meter(e, srv, 2*c.read)
-				start := time.Now()
-				_, re := refreshWith(t.Context(), t, e)
-				if re == nil || re.Kind != transport.Transient {
-					t.Errorf("error %v, want one of kind %s", re, transport.Transient)
-				}
-				if took := time.Since(start); took > c.took {
-					t.Errorf("it took %s, want no more than %s", took, c.took)
-				}
-				if n := srv.Log().TokenRequests(); n != c.requests {
-					t.Errorf("%d requests, want %d", n, c.requests)
-				}
-				if n := m.most.Load(); n > c.read {
-					t.Errorf("%d bytes of an answer read, want no more than %d", n, c.read)
-				}
-			}) // a goroutine or a connection that is left fails the test here
-		})
-	}
-}
 
 const hostileTimeout = 5 * time.Second
 
-func respondJSON(text string) testserver.Action {
-	return testserver.Respond(200, http.Header{"Content-Type": {"application/json"}}, text)
+// newHostile returns a session whose client reaches the token endpoint with its
+// own transport.
+func newHostile(t *testing.T, maxRead int64) (*fixture, *metered) {
+	t.Helper()
+	f := newFixture(t, func(c *Config) { c.TokenClient, c.RefreshTimeout = nil, hostileTimeout })
+	return f, meter(f.client.endpoint, f.Server, maxRead)
 }
 
 // A metered counts what is read on the connections of an endpoint, and fails one
@@ -88,16 +36,27 @@ type metered struct {
 
 // meter has the endpoint's own transport reach srv in memory.
 func meter(e *tokenEndpoint, srv *testserver.Server, max int64) *metered {
-	m, dial := &metered{max: max}, srv.Transport().DialTLSContext
+	m := &metered{max: max}
+	m.over(e, srv.Transport().DialTLSContext)
+	return m
+}
+
+type dialFunc func(ctx context.Context, network, addr string) (net.Conn, error)
+
+// over has the endpoint's own transport dial so.
+func (m *metered) over(e *tokenEndpoint, dial dialFunc) {
 	e.own.DialTLSContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
 		conn, err := dial(ctx, network, addr)
 		if err != nil {
 			return nil, err
 		}
-		m.open.Add(1)
-		return &meteredConn{Conn: conn, m: m}, nil
+		return m.conn(conn), nil
 	}
-	return m
+}
+
+func (m *metered) conn(conn net.Conn) net.Conn {
+	m.open.Add(1)
+	return &meteredConn{Conn: conn, m: m}
 }
 
 type meteredConn struct {
@@ -126,6 +85,22 @@ func (c *meteredConn) Close() error {
 	return c.Conn.Close()
 }
 
+func respondJSON(text string) testserver.Action {
+	return testserver.Respond(200, http.Header{"Content-Type": {"application/json"}}, text)
+}
+
+// respondCoded answers with bytes in a coding, or what is said to be one.
+func respondCoded(coding string, body []byte) testserver.Action {
+	header := http.Header{"Content-Type": {"application/json"}, "Content-Encoding": {coding}}
+	return testserver.Respond(200, header, string(body))
+}
+
+// raw answers with a head of HTTP/1.1, an empty line and the body, which need not
+// fit together.
+func raw(head, body string) testserver.Action {
+	return testserver.Raw("HTTP/1.1 " + head + "\r\n\r\n" + body)
+}
+
 // pour answers with first and then with text, again and again, until the client
 // goes.
 func pour(first, text string, pause time.Duration) testserver.Action {
@@ -140,4 +115,20 @@ func pour(first, text string, pause time.Duration) testserver.Action {
 			time.Sleep(pause)
 		}
 	}
+}
+
+func gzipped(b []byte) []byte {
+	var out bytes.Buffer
+	w := gzip.NewWriter(&out)
+	w.Write(b)
+	w.Close()
+	return out.Bytes()
+}
+
+func deflated(b []byte) []byte {
+	var out bytes.Buffer
+	w := zlib.NewWriter(&out)
+	w.Write(b)
+	w.Close()
+	return out.Bytes()
 }
