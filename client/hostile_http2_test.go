@@ -77,8 +77,10 @@ func (f flood) test(t *testing.T) {
 			conn := tls.Client(m.conn(near), &tls.Config{RootCAs: roots, ServerName: "example.com", NextProtos: []string{"h2"}})
 			return conn, conn.HandshakeContext(ctx)
 		}
+		ctx, cancel := context.WithTimeout(t.Context(), 2*hostileTimeout) // so that a test which fails ends too
+		defer cancel()
 		start := time.Now()
-		_, re := refreshWith(t.Context(), t, e)
+		_, re := refreshWith(ctx, t, e)
 		if re == nil || re.Kind != transport.Transient {
 			t.Errorf("error %v, want one of kind %s", re, transport.Transient)
 		}
