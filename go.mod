@@ -2,6 +2,8 @@ module github.com/freshet-go/freshet
 
 go 1.26.0
 
+toolchain go1.26.6
+
 require (
 	github.com/gofrs/flock v0.13.1
 	github.com/hashicorp/go-retryablehttp v0.7.8
