@@ -36,7 +36,7 @@ func (r Retry) resends(method string) bool {
 
 // deservesRefresh reports whether another access token may get a better answer
 // than resp, the answer to a request that carried one, and the error code that
-// decided it, as it may be shown.
+// decided it, as the server wrote it.
 //
 // Only the challenges of our own schemes count: a server offers others beside
 // them, or a gateway adds its own, and neither says anything of the token. Where
@@ -63,7 +63,7 @@ func deservesRefresh(resp *http.Response, r Retry) (code string, ok bool) {
 		}
 	}
 	if asked {
-		return printable(code), !refused
+		return code, !refused
 	}
 	missing := len(challenges) == 0 || !readable
 	return "", missing && !r.ChallengeRequired

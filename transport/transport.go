@@ -214,6 +214,7 @@ func (t *Transport) deserves(resp *http.Response, tok Token) bool {
 	if strings.Contains(code, tok.Reveal()) { // an API that echoes what it got
 		code = "[redacted]"
 	}
+	code = printable(code) // which cuts it, tokens too
 	s := t.cfg.Source
 	s.watch.rejected(Rejected{
 		Subject: s.subject(t.cfg.Target), Host: resp.Request.URL.Host,
