@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -87,10 +88,10 @@ func closing(w http.ResponseWriter, _ *http.Request) bool {
 
 // alternating asks for another scheme each time.
 func alternating() func(http.ResponseWriter, *http.Request) bool {
-	schemes, n := []string{"Basic", "Bearer", `Bearer error="invalid_token"`, "Negotiate", "DPoP", ""}, 0
+	schemes := []string{"Basic", "Bearer", `Bearer error="invalid_token"`, "Negotiate", "DPoP", ""}
+	var n atomic.Int64
 	return func(w http.ResponseWriter, _ *http.Request) bool {
-		w.Header().Set("WWW-Authenticate", schemes[n%len(schemes)])
-		n++
+		w.Header().Set("WWW-Authenticate", schemes[n.Add(1)%int64(len(schemes))])
 		w.WriteHeader(http.StatusUnauthorized)
 		return true
 	}
@@ -101,13 +102,13 @@ func alternating() func(http.ResponseWriter, *http.Request) bool {
 func TestTransport_token_in_a_challenge(t *testing.T) {
 	for _, size := range []int{10, 200, 300, 4000} {
 		token := strings.Repeat("t0K", size/3)
-		var shown strings.Builder
+		shown := new(logBuffer)
 		src := newSource(t, transport.SourceConfig{
 			Refresh: func(_ context.Context, old tokenstore.Record, target string) (tokenstore.Record, error) {
 				return transport.WithOAuth2(old, target, &oauth2.Token{AccessToken: token})
 			},
-			Logger:   slog.New(slog.NewJSONHandler(&shown, &slog.HandlerOptions{Level: slog.LevelDebug})),
-			Observer: &transport.Observer{Rejected: func(e transport.Rejected) { fmt.Fprintf(&shown, "%+v", e) }},
+			Logger:   slog.New(slog.NewJSONHandler(shown, &slog.HandlerOptions{Level: slog.LevelDebug})),
+			Observer: &transport.Observer{Rejected: func(e transport.Rejected) { fmt.Fprintf(shown, "%+v", e) }},
 		})
 		tr := newTransport(t, transport.Config{Source: src, Base: baseFunc(func(req *http.Request) (*http.Response, error) {
 			resp := answerTo(req, 401, http.NoBody)
