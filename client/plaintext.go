@@ -1,6 +1,7 @@
 package client
 
 import (
+	"cmp"
 	"net/http"
 	"net/url"
 	"regexp"
@@ -8,6 +9,8 @@ import (
 	"strings"
 	"unicode"
 	"unicode/utf8"
+
+	"github.com/freshet-go/freshet/tokenstore"
 )
 
 // What is shown of a server's texts, in bytes.
@@ -20,13 +23,18 @@ const (
 // escapes are the control sequences and strings of terminals (ECMA-48 §5.4, §5.6).
 var escapes = regexp.MustCompile("(?:\x1b\\[|\u009b)[0-?]*[ -/]*[@-~]?|(?:\x1b[]PX^_]|[\u0090\u009d])[^\x07\x1b\u009c]*")
 
+// redacted stands in a text in place of a secret.
+const redacted = "[redacted]"
+
 // clean returns what may be shown of a text that a server wrote: no characters
 // that control a terminal, hide or reorder text, nothing of secrets, and at most
 // max bytes.
 func clean(text string, secrets []string, max int) string {
 	text = printable(text)
 	for _, s := range secrets {
-		text = strings.ReplaceAll(text, printable(s), "[redacted]")
+		if s = printable(s); s != "" {
+			text = strings.ReplaceAll(text, s, redacted)
+		}
 	}
 	if len(text) <= max {
 		return text
@@ -60,19 +68,30 @@ var openMembers = []string{"grant_type", "scope", "client_id", "client_assertion
 // taken for one. Client secret and tokens are secrets of any length.
 const shortestSecret = 8
 
+// A secretList is texts that must not be shown.
+type secretList []string
+
+// add adds s, if it is long enough, as it is and as forms have it.
+func (l *secretList) add(s string, shortest int) {
+	if len(s) < shortest {
+		return
+	}
+	*l = append(*l, s)
+	if q := url.QueryEscape(s); q != s {
+		*l = append(*l, q)
+	}
+}
+
+// sorted returns the list with the longest first, for one may be in another.
+func (l secretList) sorted() []string {
+	slices.SortFunc(l, func(a, b string) int { return cmp.Or(len(b)-len(a), cmp.Compare(a, b)) })
+	return slices.Compact(l)
+}
+
 // secretsOf returns what the request sends that must not come back in a text:
 // some servers quote what they refuse. The longest is first.
 func secretsOf(req *http.Request, form url.Values) []string {
-	var secrets []string
-	add := func(s string, shortest int) {
-		if len(s) < shortest {
-			return
-		}
-		secrets = append(secrets, s)
-		if q := url.QueryEscape(s); q != s {
-			secrets = append(secrets, q)
-		}
-	}
+	var secrets secretList
 	for name, values := range form {
 		shortest := shortestSecret
 		if slices.Contains(ownMembers, name) {
@@ -80,23 +99,41 @@ func secretsOf(req *http.Request, form url.Values) []string {
 		}
 		for _, v := range values {
 			if !slices.Contains(openMembers, name) {
-				add(v, shortest)
+				secrets.add(v, shortest)
 			}
 		}
 	}
 	if _, secret, ok := req.BasicAuth(); ok {
-		add(secret, 1)
+		secrets.add(secret, 1)
 		if raw, err := url.QueryUnescape(secret); err == nil {
-			add(raw, 1)
+			secrets.add(raw, 1)
 		}
 	}
 	for name, values := range req.Header {
 		for _, v := range values {
 			if name != "Accept" && name != "Content-Type" {
-				add(strings.TrimPrefix(v, "Basic "), shortestSecret)
+				secrets.add(strings.TrimPrefix(v, "Basic "), shortestSecret)
 			}
 		}
 	}
-	slices.SortFunc(secrets, func(a, b string) int { return len(b) - len(a) })
-	return slices.Compact(secrets)
+	return secrets.sorted()
+}
+
+// hide keeps the secrets of rec from being shown of the answer, and those that it
+// brings itself: its server knows them all, and could quote any.
+func (a *answer) hide(rec *tokenstore.Record) {
+	secrets := secretList(slices.Clone(a.secrets))
+	secrets.add(rec.RefreshToken.Reveal(), 1)
+	secrets.add(rec.IDToken.Reveal(), shortestSecret)
+	for _, t := range rec.Access {
+		secrets.add(t.Token.Reveal(), 1)
+	}
+	for _, value := range rec.Extra {
+		secrets.add(strings.Trim(value.Reveal(), `"`), shortestSecret)
+	}
+	for _, name := range []string{"access_token", "refresh_token", "id_token", "device_secret"} {
+		text, _ := a.members.text(name)
+		secrets.add(text, shortestSecret)
+	}
+	a.secrets = secrets.sorted()
 }

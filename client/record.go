@@ -44,7 +44,7 @@ func (e *tokenEndpoint) record(a *answer, old tokenstore.Record, target, asked s
 	}
 	rec.Extra = mergeExtra(rec.Extra, a.members)
 	if !bearer(t.Type) { // RFC 6749 §7.1: a type that is not understood is not used
-		what := fmt.Sprintf("the access token is of type %q, and only Bearer can be sent", t.Type)
+		what := fmt.Sprintf("the access token is of type %q, and only Bearer can be sent", clean(t.Type, a.secrets, maxTokenType))
 		return rec, &transport.RefreshError{Kind: transport.Misconfigured, Err: a.wrong(what)}
 	}
 	return rec, nil

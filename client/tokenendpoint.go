@@ -103,6 +103,7 @@ func (e *tokenEndpoint) refresh(ctx context.Context, old tokenstore.Record, targ
 	if err != nil {
 		return tokenstore.Record{}, err
 	}
+	a.hide(&old)
 	return e.record(a, old, target, form.Get("scope"))
 }
 

@@ -24,7 +24,7 @@ func TestDeservesRefresh(t *testing.T) {
 		{"an empty error", 401, []string{`Bearer error=""`}, "", yes},
 		{"two errors", 401, []string{`Bearer error="insufficient_scope", error="invalid_request"`}, "", yes},
 		{"a code that servers make up", 401, []string{`Bearer error="token_expired"`}, "token_expired", yes},
-		{"a code that is no code", 401, []string{"Bearer error=\"a\tb\""}, "a?b", yes},
+		{"a code that is no code", 401, []string{"Bearer error=\"a\tb\""}, "a\tb", yes},
 
 		{"no field", 401, nil, "", unlessRequired},
 		{"an empty field", 401, []string{""}, "", unlessRequired},

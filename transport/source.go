@@ -80,6 +80,7 @@ func NewSource(cfg SourceConfig) (*Source, error) {
 	if cfg.Store == nil {
 		cfg.Store, cfg.Key = new(tokenstore.Memory), "session"
 	}
+	cfg.Store = discreet{cfg.Store}
 	if cfg.Observer == nil {
 		cfg.Observer = new(Observer)
 	}

@@ -211,10 +211,7 @@ func (t *Transport) deserves(resp *http.Response, tok Token) bool {
 		return false
 	}
 	code, ok := deservesRefresh(resp, t.cfg.Retry)
-	if strings.Contains(code, tok.Reveal()) { // an API that echoes what it got
-		code = "[redacted]"
-	}
-	code = printable(code) // which cuts it, tokens too
+	code = printable(strings.ReplaceAll(code, tok.Reveal(), "[redacted]")) // some APIs echo what they got
 	s := t.cfg.Source
 	s.watch.rejected(Rejected{
 		Subject: s.subject(t.cfg.Target), Host: resp.Request.URL.Host,
