@@ -197,7 +197,8 @@ const maxRetryAfter = time.Hour
 // held against the server's own clock where it tells it.
 func retryAfter(h http.Header, now time.Time) time.Duration {
 	value := strings.TrimSpace(h.Get("Retry-After"))
-	if n, err := strconv.ParseUint(value, 10, 64); err == nil || errors.Is(err, strconv.ErrRange) {
+	if value != "" && strings.Trim(value, "0123456789") == "" {
+		n, _ := strconv.ParseUint(value, 10, 64) // the greatest, if it is greater
 		return time.Duration(min(n, uint64(maxRetryAfter/time.Second))) * time.Second
 	}
 	at, err := http.ParseTime(value)

@@ -98,6 +98,9 @@ func FuzzDecodeRecord(f *testing.F) {
 			if !errors.Is(err, tokenstore.ErrCorrupt) {
 				t.Errorf("DecodeRecord = %v, want ErrCorrupt", err)
 			}
+			if text := err.Error(); len(text) > 200 || len(b) > 12 && strings.Contains(text, string(b)) {
+				t.Errorf("the error shows the record: %s", text)
+			}
 			return
 		}
 		encoded, err := r.Encode()
