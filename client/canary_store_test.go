@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 
 	"github.com/freshet-go/freshet/tokenstore"
@@ -51,13 +52,13 @@ func (s *leakyStore) see(record []byte) {
 	}
 	s.last = rec
 	for name, secret := range secretsIn(rec) {
-		s.seen[fmt.Sprintf("%s of generation %d", name, rec.Generation)] = secret
+		s.seen[fmt.Sprintf("%s of session %s, generation %d", name, rec.Session, rec.Generation)] = secret
 	}
 }
 
 // secretsIn returns the secrets of a record.
 func secretsIn(rec tokenstore.Record) canaries {
-	c := canaries{"refresh token": rec.RefreshToken.Reveal(), "id_token": rec.IDToken.Reveal(), "device_secret": rec.Extra["device_secret"].Reveal()}
+	c := canaries{"refresh token": rec.RefreshToken.Reveal(), "id_token": rec.IDToken.Reveal(), "device_secret": strings.Trim(rec.Extra["device_secret"].Reveal(), `"`)}
 	for _, t := range rec.Access {
 		c["access token"] = t.Token.Reveal()
 	}

@@ -21,10 +21,14 @@ import (
 // is.
 type canaries map[string]string
 
-// spellings returns the texts by which secret can be known: as it is, as forms and
-// JSON have it, in hexadecimal and decimal digits, and in base64 wherever in a
-// longer text it stands.
+// telling is how much of a secret must not be shown either.
+const telling = 12
+
+// spellings returns the texts by which the beginning of secret can be known: as it
+// is, as forms and JSON have it, in hexadecimal and decimal digits, and in base64
+// wherever in a longer text it stands.
 func spellings(secret string) []string {
+	secret = secret[:min(len(secret), telling)]
 	quoted, _ := json.Marshal(secret)
 	digits := hex.EncodeToString([]byte(secret))
 	list := []string{

@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -54,6 +55,7 @@ type story struct {
 	memory    *tokenstore.Memory // below, where records are sealed
 	transport http.RoundTripper  // instead of the server's, if not nil
 	fixed     canaries           // those that never change
+	quotes    int
 }
 
 func (s *story) RoundTrip(req *http.Request) (*http.Response, error) {
@@ -91,17 +93,28 @@ func newStory(t *testing.T) *story {
 	return s
 }
 
-// quote returns every secret that the server knows by now.
+// quote returns every secret that the server knows by now, each time with another
+// one first, since texts are cut.
 func (s *story) quote() string {
-	var b strings.Builder
 	s.store.mu.Lock()
 	defer s.store.mu.Unlock()
-	for _, c := range []canaries{s.fixed, secretsIn(s.store.last)} {
-		for _, secret := range c {
-			b.WriteString(" " + strings.Trim(secret, `"`))
-		}
+	known := maps.Clone(s.fixed)
+	maps.Copy(known, secretsIn(s.store.last))
+	delete(known, "seal key")
+	secrets := slices.Sorted(maps.Values(known))
+	s.quotes++
+	i := (s.quotes + s.quotes/4) % len(secrets) // four kinds of answers take turns
+	return strings.Join(slices.Concat(secrets[i:], secrets[:i]), " ")
+}
+
+// once makes do happen to the next token request, and has the program send it.
+func (s *story) once(do testserver.Action) {
+	s.stale()
+	i := s.Inject(testserver.OnToken, 1, do)
+	if s.ask(); i.Hits() != 1 {
+		s.t.Errorf("no token request was sent: %+v", s.session.Status())
+		i.Clear()
 	}
-	return b.String()
 }
 
 // ask uses the session in the ways in which programs do, and keeps what it gets.
@@ -166,7 +179,10 @@ func (s *story) answers() {
 	for _, status := range []int{200, 400, 401, 403, 404, 429, 500, 503} {
 		for _, action := range []func(text string) testserver.Action{
 			func(text string) testserver.Action { return testserver.OAuthError(status, "invalid_request", text) },
-			func(text string) testserver.Action { return testserver.OAuthError(status, text, text) },
+			func(text string) testserver.Action {
+				return testserver.Respond(status, http.Header{"Content-Type": {"application/json"}},
+					fmt.Sprintf(`{"error":%q,"error_description":%[1]q,"error_uri":%[1]q}`, text))
+			},
 			func(text string) testserver.Action {
 				return testserver.Respond(status, http.Header{"Content-Type": {"text/html"}, "Location": {"https://x/?" + url.QueryEscape(text)},
 					"Www-Authenticate": {`Bearer error="` + text + `"`}}, "<html>"+text)
@@ -175,21 +191,15 @@ func (s *story) answers() {
 				return testserver.Redirect(307, "https://x/"+url.PathEscape(text))
 			},
 		} {
-			s.stale()
-			s.Inject(testserver.OnToken, 1, testserver.Hook(func(w http.ResponseWriter, r *http.Request) bool {
-				action(s.quote())(w, r, nil)
-				return false
-			}))
-			s.ask()
+			s.once(func(w http.ResponseWriter, r *http.Request, _ http.HandlerFunc) { action(s.quote())(w, r, nil) })
 		}
 	}
 	for _, typ := range []string{"refresh", "access"} { // a token that is the type of another
-		s.stale()
 		secret := secretsIn(s.store.last)[typ+" token"]
-		s.Inject(testserver.OnToken, 1, testserver.Respond(200, http.Header{"Content-Type": {"application/json"}},
+		s.once(testserver.Respond(200, http.Header{"Content-Type": {"application/json"}},
 			fmt.Sprintf(`{"access_token":"new-access-canary","token_type":%q}`, secret)))
-		s.ask()
 		s.login()
+		s.ask()
 	}
 }
 
