@@ -73,6 +73,9 @@ func FuzzLifetime(f *testing.F) {
 				t.Errorf("%q is %s", text, d)
 			}
 		}
+		if strings.ContainsAny(text, "xXnNiI_pP") && !strings.Contains(text, `"`) && bare+inString > 0 {
+			t.Errorf("%q is %s, and no number of JSON", text, max(bare, inString))
+		}
 		if len(text) > 40 || !jsonNumber.MatchString(text) {
 			return
 		}

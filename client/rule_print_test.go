@@ -16,6 +16,7 @@ import (
 	"net/http"
 	"net/url"
 	"os/exec"
+	"path"
 	"path/filepath"
 	"reflect"
 	"slices"
@@ -95,6 +96,7 @@ func holders(t *testing.T) map[string]any {
 		"tokenstore.Secret": rec.RefreshToken, "tokenstore.Record": rec, "tokenstore.AccessToken": rec.Access[0],
 		"tokenstore.Memory": store, "tokenstore.SealKey": sealKey, "tokenstore.Sealed": sealed,
 		"http.Client": alice.HTTPClient(), "http.RoundTripper": alice.Transport(), "oauth2.TokenSource": alice.TokenSource(),
+		"clienttest.Server": srv, "clienttest.Stats": srv.Stats(), "clienttest.Fault": clienttest.OAuthError("invalid_grant"),
 		"error": refused, "context": client.WithSession(ctx, alice),
 	}
 }
@@ -109,6 +111,7 @@ var harmless = []string{
 	"transport.RefreshBegan", "transport.RefreshEnded", "transport.Saved", "transport.SaveFailed", "transport.Restored",
 	"transport.Rejected", "transport.LoginRequiredEvent", "transport.Breaker", "transport.Bare", "transport.Retry",
 	"transport.RefreshFunc", "transport.Challenge",
+	"clienttest.Policy",
 	"tokenstore.Store", "tokenstore.Dir", "tokenstore.Funcs", "tokenstore.UnknownKeyError",
 }
 
@@ -195,27 +198,27 @@ func shows(text string) bool {
 	return false
 }
 
-// exportedTypes returns the exported types of the three packages, from their
+// exportedTypes returns the exported types of the packages that programs use, from their
 // source.
 func exportedTypes(t *testing.T) []string {
 	var names []string
-	for _, pkg := range []string{"client", "transport", "tokenstore"} {
+	for _, pkg := range []string{"client", "client/clienttest", "transport", "tokenstore"} {
 		dir, err := exec.Command("go", "list", "-f", "{{.Dir}}", "github.com/freshet-go/freshet/"+pkg).Output()
 		if err != nil {
 			t.Fatal(err)
 		}
-		names = append(names, typesIn(t, strings.TrimSpace(string(dir)), pkg)...)
+		names = append(names, typesIn(t, strings.TrimSpace(string(dir)), path.Base(pkg))...)
 	}
 	return names
 }
 
 func typesIn(t *testing.T, dir, pkg string) (names []string) {
 	paths, _ := filepath.Glob(filepath.Join(dir, "*.go"))
-	for _, path := range paths {
-		if strings.HasSuffix(path, "_test.go") {
+	for _, name := range paths {
+		if strings.HasSuffix(name, "_test.go") {
 			continue
 		}
-		file, err := parser.ParseFile(token.NewFileSet(), path, nil, parser.SkipObjectResolution)
+		file, err := parser.ParseFile(token.NewFileSet(), name, nil, parser.SkipObjectResolution)
 		if err != nil {
 			t.Fatal(err)
 		}
