@@ -117,6 +117,12 @@ func (w *witness) told(name string, event any) {
 	}
 }
 
+func (w *witness) setPanics(panics bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.panics = panics
+}
+
 // say keeps v, in every way in which a program may print it, and the errors that
 // are in it.
 func (w *witness) say(v any) {

@@ -14,6 +14,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -50,17 +51,17 @@ func TestRule115_logs_and_events_hold_no_secret(t *testing.T) {
 type story struct {
 	*fixture
 	*witness
-	t         *testing.T
-	store     *leakyStore
-	memory    *tokenstore.Memory // below, where records are sealed
-	transport http.RoundTripper  // instead of the server's, if not nil
-	fixed     canaries           // those that never change
-	quotes    int
+	t      *testing.T
+	store  *leakyStore
+	memory *tokenstore.Memory        // below, where records are sealed
+	broken atomic.Pointer[roundTrip] // instead of the server's transport, if not nil
+	fixed  canaries                  // those that never change
+	quotes int
 }
 
 func (s *story) RoundTrip(req *http.Request) (*http.Response, error) {
-	if s.transport != nil {
-		return s.transport.RoundTrip(req)
+	if f := s.broken.Load(); f != nil {
+		return f.RoundTrip(req)
 	}
 	return s.Server.Transport().RoundTrip(req)
 }
@@ -221,12 +222,13 @@ func (s *story) connections() {
 		func(form string) error { panic(form) },
 	} {
 		s.stale()
-		s.transport = roundTrip(func(req *http.Request) (*http.Response, error) {
+		f := roundTrip(func(req *http.Request) (*http.Response, error) {
 			form, _ := io.ReadAll(req.Body)
 			return nil, fail(string(form) + req.Header.Get("Authorization") + s.quote())
 		})
+		s.broken.Store(&f)
 		s.ask()
-		s.transport = nil
+		s.broken.Store(nil)
 		s.login()
 	}
 }
@@ -246,7 +248,10 @@ func (s *story) rejections() {
 	s.ClearFaults()
 	s.Inject(testserver.OnToken, 1, testserver.Hook(func(http.ResponseWriter, *http.Request) bool {
 		stacks := make([]byte, 1<<20) // of a process in the middle of a refresh
-		s.said.Write(stacks[:runtime.Stack(stacks, true)])
+		stacks = stacks[:runtime.Stack(stacks, true)]
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.said.Write(stacks)
 		return true
 	}))
 	time.Sleep(20 * time.Minute)
@@ -290,10 +295,10 @@ func (s *story) panics() {
 	s.store.setTrouble(nil)
 	time.Sleep(time.Minute)
 	s.stale()
-	s.witness.panics = true
+	s.setPanics(true)
 	s.ask()
 	synctest.Wait()
-	s.witness.panics = false
+	s.setPanics(false)
 }
 
 // end is that of the session.
