@@ -48,12 +48,18 @@ var advisories = []advisory{
 	{"CVE-2026-33814", "HTTP/2 frames of no size", "038", "CVE-2026-33814 frames of no size"},
 	{"CVE-2026-27896", "members in another case", "044", `{"Access_Token":"at"}`},
 	{"GO-2026-4770", "members with a NUL at the end", "044", `{"access_token\u0000":"at"}`},
+	{"CVE-2025-0913", "a symbolic link is opened for writing", "072", "under an Update"},
+	{"CVE-2025-22873", "a way out of the directory", "072", "record swapped"},
 	{"CVE-2019-11250", "the fix of one place that prints", "113", "vsqdxXbcoOUeEfFgGtT"},
 	{"CVE-2020-8565", "the places that this fix forgot", "113", "slog "},
 	{"CVE-2023-45825", "credentials formatted into an error", "113", "because of %v, %+v, %#v, %d"},
 	{"GO-2024-2978", "a context is printed", "113", "context"},
 	{"CVE-2024-6104", "an error shows a URL", "114", "query-canary"},
 	{"CVE-2024-35232", "an error shows the token in a query", "114", "query-canary"},
+	{"CVE-2019-11250", "the log has headers with a token", "115", "the log"},
+	{"CVE-2020-8565", "it has them still at a lower level", "115", "token-header-canary"},
+	{"CVE-2026-55512", "what a server says is remembered without end", "116", "refusals by a server"},
+	{"CVE-2026-67437", "what an API says is remembered without end", "116", "rejections by an API"},
 }
 
 // The floor is the toolchain line of go.mod, which binds who builds Freshet
