@@ -124,7 +124,7 @@ func TestRefresh_odd_answers(t *testing.T) {
 				if slow {
 					failFor(shelf, 10*time.Second)
 				}
-				wantError(t, newSource(t, cfg), test.kind)
+				within(t, 3*time.Second, func() { wantError(t, newSource(t, cfg), test.kind) })
 				time.Sleep(20 * time.Second)
 				shelf.wantStored(t, "rt2")
 			})

@@ -88,6 +88,9 @@ func wantKind(t *testing.T, tok transport.Token, err error, kind transport.Kind)
 	if !errors.As(err, &re) || re.Kind != kind || !tok.IsZero() {
 		t.Errorf("got token %q, error %v; want an error of kind %q", tok.Reveal(), err, kind)
 	}
+	if re.Err == nil {
+		t.Errorf("error %v does not say what happened", err)
+	}
 	if isLogin := errors.Is(err, transport.ErrLoginRequired); isLogin != (kind == transport.LoginRequired) {
 		t.Errorf("errors.Is(%v, ErrLoginRequired) = %t", err, isLogin)
 	}
