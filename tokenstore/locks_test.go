@@ -57,3 +57,24 @@ func TestMemoryWaitIsDurable(t *testing.T) {
 		}
 	})
 }
+
+func TestKeyLocksOfOtherKeysStay(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var l keyLocks
+		unlock, err := l.lock(t.Context(), "a")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer unlock()
+		other, err := l.lock(t.Context(), "b")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer other()
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		if _, err := l.lock(ctx, "a"); err != context.DeadlineExceeded {
+			t.Errorf("lock of a held key, after that of another = %v", err)
+		}
+	})
+}

@@ -200,7 +200,7 @@ func TestStore_hangs(t *testing.T) {
 		shelf, srv := newShelf(), &server{lifetime: time.Minute}
 		release := hang(shelf, "load")
 		src := newSource(t, shelf.config(srv, nil))
-		within(t, 32*time.Second, func() { wantError(t, src, transport.StoreFailed) })
+		wantTook(t, 31*time.Second, func() { wantError(t, src, transport.StoreFailed) })
 		close(release)
 	})
 }
