@@ -101,7 +101,7 @@ func TestRefresh_odd_answers(t *testing.T) {
 		kind  transport.Kind
 		spoil func(*tokenstore.Record)
 	}{
-		"no access token": {transport.Transient, func(r *tokenstore.Record) { r.Access = nil }},
+		"no access token":    {transport.Transient, func(r *tokenstore.Record) { r.Access = nil }},
 		"empty access token": {transport.Transient, func(r *tokenstore.Record) { r.Access[0].Token = tokenstore.Secret{} }},
 		"bad access token": {transport.Transient, func(r *tokenstore.Record) {
 			r.Access[0].Token = tokenstore.NewSecret("a\r\nb")
