@@ -98,11 +98,8 @@ func (x *exchange) refresh(ctx context.Context, stored *tokenstore.Record, unrea
 // whatever is stored; a session that was begun with the same seed goes on.
 func (x *exchange) login(rec *tokenstore.Record) func(context.Context, *tokenstore.Record, error) (*tokenstore.Record, error) {
 	return func(ctx context.Context, stored *tokenstore.Record, unreadable error) (*tokenstore.Record, error) {
-		switch {
-		case errors.Is(unreadable, tokenstore.ErrVersion):
+		if errors.Is(unreadable, tokenstore.ErrVersion) {
 			return nil, unreadable // a newer program's session
-		case unreadable != nil:
-			stored = new(tokenstore.Record)
 		}
 		last := x.s.held()
 		if !last.Newer(stored) {
@@ -195,8 +192,8 @@ func (x *exchange) follow(made *tokenstore.Record, start time.Time, err error) e
 	if err = errors.Join(err, sound(made)); err != nil {
 		return err
 	}
-	t, ok := made.Token(x.target)
-	if !ok || t.Token.IsZero() {
+	t, _ := made.Token(x.target)
+	if t.Token.IsZero() {
 		return errNoToken
 	}
 	t.Generation = made.Generation

@@ -169,7 +169,7 @@ func (s *Source) renewed(ctx context.Context, target string) (Token, error) {
 // insteadOf returns the token for target if it can still be used although
 // refreshing it failed.
 func (s *Source) insteadOf(err error, target string) (Token, error) {
-	if re := asRefreshError(err, Transient); re.Kind != Cancelled && !errors.Is(err, ErrClosed) {
+	if asRefreshError(err, Transient).Kind != Cancelled {
 		if t := s.current(target); t.freshness(time.Now()) != expired {
 			return Token{t}, nil
 		}
@@ -226,9 +226,10 @@ func (s *Source) begin(f func()) bool {
 }
 
 // publishLocked makes rec, which must not change any more, the record whose
-// tokens are handed out; unless this process has a newer one.
+// tokens are handed out, unless Close gave up. The caller knows that this process
+// has no newer one.
 func (s *Source) publishLocked(rec *tokenstore.Record) {
-	if s.gaveUp || outranks(s.heldLocked(), rec) {
+	if s.gaveUp {
 		return
 	}
 	old := s.cur.Load()
