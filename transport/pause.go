@@ -60,7 +60,7 @@ func (p pause) after(re *RefreshError, validFor time.Duration, now time.Time) pa
 		p.valid = p.expired
 		return p
 	}
-	wait := firstPause << min(max(p.failures-1, 0), 10)
+	wait := firstPause << min(p.failures-1, 10)
 	asked := min(re.RetryAfter, maxRetryAfter)
 	if re.OutcomeUnknown { // the answer may still come, and the request still arrive
 		asked = max(asked, unknownPause)
@@ -92,7 +92,7 @@ func (s *Source) paused(now time.Time, f freshness) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	left := s.pause.span(f).left(now)
-	if s.pause.err == nil || left == 0 {
+	if left == 0 {
 		return nil
 	}
 	re := *s.pause.err
@@ -115,7 +115,7 @@ func (s *Source) refused(rec *tokenstore.Record) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	r := &s.refusal
-	if r.err == nil || r.token != hashOf(rec.RefreshToken) || r.span.left(time.Now()) == 0 {
+	if r.token != hashOf(rec.RefreshToken) || r.span.left(time.Now()) == 0 {
 		return nil
 	}
 	re := *r.err

@@ -257,7 +257,11 @@ func TestExclusion_is_given_up(t *testing.T) {
 		shelf, srv, src := running(t, nil)
 		go excludeFor(shelf, 10*time.Minute)
 		time.Sleep(2 * time.Minute)
-		wantTook(t, 2*transport.DefaultRefreshTimeout, func() { wantError(t, src, transport.StoreFailed) })
+		wantTook(t, 2*transport.DefaultRefreshTimeout, func() {
+			if re := wantError(t, src, transport.StoreFailed); !strings.Contains(re.Error(), "exclusion") || !errors.Is(re, context.Canceled) {
+				t.Errorf("error %v, want that of the exclusion and that of the store", re)
+			}
+		})
 		wantTook(t, 0, func() { mustClose(t, src) })
 		srv.wantCalls(t, 2)
 		time.Sleep(10 * time.Minute)

@@ -142,6 +142,16 @@ func TestDoubtful(t *testing.T) {
 		srv.wantCalls(t, 1+3)
 		shelf.wantStored(t, "rt1")
 	})
+	bubble(t, "the third time after another failure", func(t *testing.T) {
+		shelf, srv := expiredSession(t)
+		src := newSource(t, shelf.config(srv, nil))
+		srv.fail = func(int) error { return errDown }
+		for _, kind := range []transport.Kind{transport.Transient, transport.Transient, transport.Transient, transport.LoginRequired} {
+			wantError(t, src, kind)
+			srv.fail = doubt
+			time.Sleep(time.Minute)
+		}
+	})
 	bubble(t, "not running", func(t *testing.T) {
 		shelf, srv := expiredSession(t)
 		srv.fail = func(n int) error {
@@ -157,12 +167,15 @@ func TestDoubtful(t *testing.T) {
 		}
 	})
 	bubble(t, "with a valid token", func(t *testing.T) {
-		srv := &server{lifetime: 24 * time.Hour}
-		src := newSource(t, transport.SourceConfig{Refresh: srv.refresh})
+		srv, tp := &server{lifetime: 24 * time.Hour}, new(tape)
+		src := newSource(t, transport.SourceConfig{Refresh: srv.refresh, Observer: tp.observer()})
 		end := mustToken(t, src).Expiry()
 		srv.fail = doubt
 		for ; time.Now().Before(end); time.Sleep(time.Second) {
 			wantToken(t, src, "at1")
+		}
+		if n := tp.count("login required"); n != 0 {
+			t.Errorf("%d events that say that the session is over", n)
 		}
 	})
 	bubble(t, "the loser of a race", func(t *testing.T) {

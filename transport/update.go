@@ -114,7 +114,7 @@ func (s *Source) update(next func(ctx context.Context, stored *tokenstore.Record
 	})
 	err := <-run(func() error { return s.cfg.Store.Update(ctx, s.cfg.Key, f) })
 	switch {
-	case err == nil && refusal != nil && !errors.Is(refusal, tokenstore.ErrUnchanged):
+	case err == nil && !errors.Is(refusal, tokenstore.ErrUnchanged):
 		return refusal
 	case err != nil && context.Cause(ctx) == errExclusion:
 		return &RefreshError{Kind: StoreFailed, Err: errors.Join(errExclusion, err)}
