@@ -44,8 +44,8 @@ func (b *breaker) strike(now time.Time) bool {
 	length := jitter(min(breakerFirst<<min(b.opened, 10), breakerMax))
 	b.opened++
 	b.open = newSpan(now, length)
-	// Once it is over, one fresh token shows whether anything has changed.
-	b.strikes = breakerStrikes - 1
+	// Strikes count on: once it is over, one fresh token shows whether anything
+	// has changed.
 	b.last = newSpan(now, length+breakerMax)
 	return true
 }
@@ -62,7 +62,7 @@ func (s *Source) reject(t *issue) error {
 	if left := s.breaker.open.left(time.Now()); left > 0 {
 		return &RefreshError{Kind: Transient, RetryAfter: left, Err: errBreaker}
 	}
-	if cur := s.current(t.access.Target); cur != nil && cur.is(t) {
+	if cur := s.current(t.access.Target); cur.is(t) {
 		if cur.freshness(time.Now()) == fresh {
 			cur.early.Store(true)
 		}

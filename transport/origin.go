@@ -95,8 +95,8 @@ func canonicalHost(host string, bracketed bool) (string, bool) {
 // canonicalIPv6 refuses addresses with a zone: which network a zone names is
 // known to this host only, and no server can be called by it.
 func canonicalIPv6(host string) (string, bool) {
-	ip, err := netip.ParseAddr(host)
-	if err != nil || !ip.Is6() || ip.Zone() != "" {
+	ip, _ := netip.ParseAddr(host)
+	if !ip.Is6() || ip.Zone() != "" {
 		return "", false
 	}
 	var buf [64]byte
@@ -149,8 +149,8 @@ func (o origin) secure() bool {
 	if o.scheme == "https" {
 		return true
 	}
-	ip, err := netip.ParseAddr(o.host)
-	return err == nil && ip.IsLoopback() && !ip.Is4In6()
+	ip, _ := netip.ParseAddr(o.host)
+	return ip.IsLoopback() && !ip.Is4In6()
 }
 
 // An originSet is a list of origins that somebody wrote by hand, so short that
@@ -234,7 +234,7 @@ func (o *origins) mayGo(req *http.Request, at, host origin) bool {
 	if len(o.allowed) == 0 {
 		return host == at && !leftOrigin(req, at)
 	}
-	return o.allowed.has(at) && (host == at || o.allowed.has(host))
+	return o.allowed.has(at) && o.allowed.has(host)
 }
 
 // destination returns where req goes: the origin that is connected to, and the
