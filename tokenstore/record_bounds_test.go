@@ -70,11 +70,12 @@ func TestRecordSetToken(t *testing.T) {
 		r.SetToken(tokenstore.AccessToken{Target: target, Token: tokenstore.NewSecret("first")})
 	}
 	r.SetToken(tokenstore.AccessToken{Target: "a", Token: tokenstore.NewSecret("second")})
+	r.SetToken(tokenstore.AccessToken{Token: tokenstore.NewSecret("second")})
 	var got []string
 	for _, a := range r.Access {
 		got = append(got, a.Target+":"+a.Token.Reveal())
 	}
-	if want := []string{":first", "a:second", "b:first", "c:first"}; !slices.Equal(got, want) {
+	if want := []string{":second", "a:second", "b:first", "c:first"}; !slices.Equal(got, want) {
 		t.Errorf("tokens %q, want %q", got, want)
 	}
 	c := r.Clone()

@@ -61,6 +61,7 @@ func TestChallengeBounds(t *testing.T) {
 		"more parameters":  {[]string{params(maxParams + 1)}, false},
 		"no name":          {[]string{"Bearer a=b, =c"}, false},
 		"no value":         {[]string{"Bearer a=, b=c"}, false},
+		"scheme cut short": {[]string{"Bearer/abc"}, false},
 		"nothing a scheme": {[]string{"Bearer \x01"}, false},
 	} {
 		if _, ok := parseChallenges(test.lines); ok != test.want {

@@ -115,6 +115,10 @@ func TestFromTokenFunc_gets_the_last_token(t *testing.T) {
 	if rec, err = refresh(t.Context(), rec, ""); err != nil {
 		t.Errorf("a token that is prolonged: %v", err)
 	}
+	none := transport.FromTokenFunc(func(context.Context, *oauth2.Token) (*oauth2.Token, error) { return nil, nil })
+	if _, err := none(t.Context(), rec, ""); err == nil {
+		t.Error("no token and no error is no error")
+	}
 	_, err = refresh(t.Context(), tokenstore.Record{RefreshToken: tokenstore.NewSecret("rt")}, "")
 	if want := `["none" "at Bearer " "  rt"]`; err != nil || fmt.Sprintf("%q", got) != want {
 		t.Errorf("it got %q, %v; want %s", got, err, want)

@@ -163,6 +163,7 @@ func TestKeep_gives_way_without_a_word(t *testing.T) {
 		"a logout":        func(_ *server, kept tokenstore.Record) tokenstore.Record { kept.Ended = true; return kept },
 		"another refresh": func(_ *server, kept tokenstore.Record) tokenstore.Record {
 			kept.RefreshToken = tokenstore.NewSecret("rt3-of-another")
+			kept.SetToken(tokenstore.AccessToken{Token: tokenstore.NewSecret("at3-of-another"), Generation: 3})
 			return kept
 		},
 	} {
@@ -187,6 +188,9 @@ func TestKeep_gives_way_without_a_word(t *testing.T) {
 			if n := tp.count("saved"); n != 0 || src.Status().Unsaved {
 				t.Errorf("events %q, Status %+v", tp.lines, src.Status())
 			}
+			if name == "another refresh" {
+				wantToken(t, src, "at3-of-another") // of two of one rank, the stored one counts
+			}
 		})
 	}
 }
@@ -195,9 +199,12 @@ func TestKeep_gives_way_without_a_word(t *testing.T) {
 // it, soon at first and then with pauses.
 func TestKeep_tries_alone(t *testing.T) {
 	bubble(t, "soon at first", func(t *testing.T) {
-		shelf, srv, src := running(t, nil)
+		tp := new(tape)
+		shelf, srv, src := running(t, tp)
 		shelf.breakAt("enter", func() error { return errDisk })
 		wantKind(t, transport.Token{}, src.Set(t.Context(), srv.login()), transport.StoreFailed)
+		synctest.Wait()
+		tp.want(t, "save failed")
 		shelf.heal()
 		time.Sleep(500 * time.Millisecond * 5 / 4)
 		synctest.Wait()

@@ -17,7 +17,7 @@ func TestSet_completes_a_copy(t *testing.T) {
 	bubble(t, "", func(t *testing.T) {
 		shelf := newShelf()
 		src := newSource(t, shelf.config(new(server), nil))
-		rec := tokenstore.Record{Access: []tokenstore.AccessToken{
+		rec := tokenstore.Record{Extra: map[string]tokenstore.Secret{"x": tokenstore.NewSecret("1")}, Access: []tokenstore.AccessToken{
 			{Token: tokenstore.NewSecret("at"), Generation: 9},
 			{Target: "api", Token: tokenstore.NewSecret("at"), Issued: issued},
 		}}
@@ -25,7 +25,11 @@ func TestSet_completes_a_copy(t *testing.T) {
 		if a := rec.Access[0]; a.Generation != 9 || !a.Issued.IsZero() || rec.Session != "" {
 			t.Errorf("the caller's record became %v with %+v", rec, rec.Access)
 		}
+		rec.Extra["x"] = tokenstore.NewSecret("2") // which is the caller's to do
 		wantToken(t, src, "at")
+		if got := mustToken(t, src).Extra("x"); got != "1" {
+			t.Errorf("Extra is %s, want what was set", got)
+		}
 		stored := shelf.record(t)
 		for i, want := range []time.Time{time.Now(), issued} {
 			if a := stored.Access[i]; a.Generation != 1 || stored.Generation != 1 || !a.Issued.Equal(want) {

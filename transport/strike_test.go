@@ -57,7 +57,7 @@ func rejectable(t *testing.T, age time.Duration) (*Source, *issue) {
 func TestAccept(t *testing.T) {
 	closed := 0
 	count := func(b Breaker) {
-		if !b.Open {
+		if !b.Open && b.Key == "session" {
 			closed++
 		}
 	}
@@ -74,4 +74,12 @@ func TestAccept(t *testing.T) {
 	tok.remedy = true
 	accept(1, "one that came for a rejected one")
 	accept(1, "the same again")
+}
+
+func TestIssue_is(t *testing.T) {
+	_, tok := rejectable(t, 0)
+	_, other := rejectable(t, 0)
+	if !tok.is(tok) || tok.is(nil) || (*issue)(nil).is(tok) || tok.is(other) {
+		t.Error("an issue is itself, and neither none nor that of another session")
+	}
 }

@@ -21,6 +21,10 @@ func TestBreaker_closed_by_a_first_try(t *testing.T) {
 			srv, tp := &server{lifetime: 24 * time.Hour}, new(tape)
 			src := newSource(t, transport.SourceConfig{Refresh: srv.refresh, Observer: tp.observer()})
 			openBreaker(t, src)
+			tok, err := src.Refresh(t.Context(), mustToken(t, src))
+			if re := wantKind(t, tok, err, transport.Transient); re.RetryAfter == 0 {
+				t.Errorf("error %v does not say until when", re)
+			}
 			time.Sleep(2 * time.Minute)
 			reject(t, src)
 			tr := newTransport(t, transport.Config{Source: src, Base: baseFunc(func(req *http.Request) (*http.Response, error) {
