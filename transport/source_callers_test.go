@@ -119,6 +119,7 @@ func TestRefreshEnded_counts_those_who_wait(t *testing.T) {
 		wantToken(t, src, "at1") // refreshed behind the caller
 		time.Sleep(time.Minute)
 		wantToken(t, src, "at2")
+		synctest.Wait()
 		if len(ends) != 2 || ends[0].Waiters != 5 || ends[1].Waiters != 0 {
 			t.Fatalf("events %+v, want two, with 5 waiters and with none", ends)
 		}
@@ -152,6 +153,7 @@ func TestRefreshEnded_counts_failures(t *testing.T) {
 		}
 		srv.fail = nil
 		mustToken(t, src)
+		synctest.Wait()
 		if len(began) != 4 || len(ended) != 4 {
 			t.Fatalf("%d refreshes began and %d ended, want 4", len(began), len(ended))
 		}

@@ -30,6 +30,7 @@ func TestUnsaved_over_a_record_that_became_unreadable(t *testing.T) {
 		shelf.heal()
 		shelf.set(garbage)
 		time.Sleep(time.Minute)
+		synctest.Wait()
 		if got := shelf.get(); !bytes.Equal(got, garbage) {
 			t.Errorf("stored is %q, want what was there", got)
 		}
@@ -161,6 +162,7 @@ func TestRefresh_refused_and_the_store_has_no_better(t *testing.T) {
 				return tokenstore.Record{}, invalidGrant()
 			}
 			wantError(t, newSource(t, cfg), transport.LoginRequired)
+			synctest.Wait()
 			if calls != 1 {
 				t.Errorf("%d calls, want one", calls)
 			}

@@ -155,9 +155,8 @@ func TestFlight_answers_before_and_after_observers(t *testing.T) {
 // Every event says which session and which target it is about, and why.
 func TestEvents_name_their_subject(t *testing.T) {
 	bubble(t, "", func(t *testing.T) {
-		shelf, srv := newShelf(), &server{lifetime: time.Hour}
-		var got []string
-		note := func(what string, s transport.Subject) { got = append(got, fmt.Sprint(what, " ", s)) }
+		shelf, srv, tp := newShelf(), &server{lifetime: time.Hour}, new(tape)
+		note := func(what string, s transport.Subject) { tp.add("%s %v", what, s) }
 		cfg := shelf.config(srv, nil)
 		cfg.Observer = &transport.Observer{
 			RefreshBegan:  func(e transport.RefreshBegan) { note("began "+string(e.Reason), e.Subject) },
@@ -171,10 +170,7 @@ func TestEvents_name_their_subject(t *testing.T) {
 		want := func(lines ...string) {
 			t.Helper()
 			synctest.Wait()
-			if fmt.Sprint(got) != fmt.Sprint(lines) {
-				t.Errorf("events %q, want %q", got, lines)
-			}
-			got = nil
+			tp.want(t, lines...)
 		}
 		rec := srv.login()
 		rec.Account = "ann"

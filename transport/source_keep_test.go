@@ -3,6 +3,7 @@ package transport_test
 import (
 	"context"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -185,6 +186,7 @@ func TestKeep_gives_way_without_a_word(t *testing.T) {
 			})
 			wantToken(t, src, "at3")
 			time.Sleep(time.Minute)
+			synctest.Wait()
 			if n := tp.count("saved"); n != 0 || src.Status().Unsaved {
 				t.Errorf("events %q, Status %+v", tp.lines, src.Status())
 			}
@@ -212,16 +214,16 @@ func TestKeep_tries_alone(t *testing.T) {
 	})
 	bubble(t, "and then with pauses", func(t *testing.T) {
 		shelf, srv, src := running(t, nil)
-		tries := 0
-		shelf.breakAt("enter", func() error { tries++; return errDisk })
+		var tries atomic.Int64
+		shelf.breakAt("enter", func() error { tries.Add(1); return errDisk })
 		for range 3 {
 			_ = src.Set(t.Context(), srv.login())
 		}
 		time.Sleep(time.Minute)
-		tries = 0
+		tries.Store(0)
 		time.Sleep(20 * time.Minute)
-		if tries < 30 || tries > 55 {
-			t.Errorf("%d tries in 20 minutes, want one in half a minute", tries)
+		if n := tries.Load(); n < 30 || n > 55 {
+			t.Errorf("%d tries in 20 minutes, want one in half a minute", n)
 		}
 		shelf.heal()
 	})
