@@ -27,6 +27,7 @@ func TestUnsaved_over_a_record_that_became_unreadable(t *testing.T) {
 		time.Sleep(2 * time.Minute)
 		shelf.breakAt("save", func() error { return tokenstore.ErrConflict })
 		wantToken(t, src, "at3")
+		synctest.Wait() // the next try comes after a pause
 		shelf.heal()
 		shelf.set(garbage)
 		time.Sleep(time.Minute)
@@ -42,6 +43,7 @@ func TestUnsaved_over_a_record_that_became_unreadable(t *testing.T) {
 		shelf, srv, src := running(t, nil)
 		shelf.breakAt("save", func() error { return tokenstore.ErrConflict })
 		wantKind(t, transport.Token{}, src.Set(t.Context(), srv.login()), transport.StoreFailed)
+		synctest.Wait()
 		shelf.heal()
 		shelf.set(garbage)
 		time.Sleep(time.Minute)
