@@ -66,7 +66,7 @@ func TestEvents_of_requests(t *testing.T) {
 			t.Fatalf("%d events, want 2", len(rejected))
 		}
 		for _, e := range rejected {
-			if e.Subject != subject || e.Host != "api.test" || e.Challenge != "[redacted]" || !e.Refresh || len(e.Token) != 8 {
+			if e.Subject != subject || e.Host != "api.test" || e.Challenge != "no_[redacted]_good" || !e.Refresh || len(e.Token) != 8 {
 				t.Errorf("event %+v", e)
 			}
 		}
