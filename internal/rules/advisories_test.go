@@ -48,7 +48,7 @@ var advisories = []advisory{
 	{"CVE-2026-33814", "HTTP/2 frames of no size", "038", "CVE-2026-33814 frames of no size"},
 	{"CVE-2026-27896", "members in another case", "044", `{"Access_Token":"at"}`},
 	{"GO-2026-4770", "members with a NUL at the end", "044", `{"access_token\u0000":"at"}`},
-	{"CVE-2025-0913", "a symbolic link is opened for writing", "072", "under an Update"},
+	{"CVE-2025-0913", "a dangling symbolic link is opened for writing", "072", "dangling symlink"},
 	{"CVE-2025-22873", "a way out of the directory", "072", "record swapped"},
 	{"CVE-2019-11250", "the fix of one place that prints", "113", "vsqdxXbcoOUeEfFgGtT"},
 	{"CVE-2020-8565", "the places that this fix forgot", "113", "slog "},
