@@ -228,7 +228,8 @@ func (m *model) judgeToken(p *process, a *user, tok transport.Token, turns int) 
 		m.violated("%s: %s: a token is handed out that was in no record", p, a.name)
 		return
 	}
-	if early := 2*time.Second - time.Since(v.seen); !v.settled && early > 0 && p.replacing[a] == 0 {
+	takenOver := p.replacing[a] > 0 || !p.replaced[a].Before(v.seen) // which ends a save
+	if early := 2*time.Second - time.Since(v.seen); !v.settled && early > 0 && !takenOver {
 		m.violated("%s: %s: a token is handed out %s before it need be unsaved", p, a.name, early)
 	}
 	delete(p.served, a)
