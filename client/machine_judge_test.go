@@ -154,7 +154,8 @@ func (m *model) finished(s *send, fate string) {
 // writing judges the record made, which p is about to write over was, and notes it.
 func (m *model) writing(p *process, was, made *tokenstore.Record) {
 	t, a := m.tokens[made.RefreshToken.Reveal()], m.account(made.Account)
-	if was != nil {
+	replaced := a.inside != nil && a.lostSince(a.inside.began) // was is not what the Update has read
+	if was != nil && !replaced {
 		old, new := versionOf(was), versionOf(made)
 		switch {
 		case new == old:

@@ -114,9 +114,10 @@ func (v version) newer(than version) bool {
 
 // An update is a call of Store.Update that has the exclusion.
 type update struct {
-	n    int
-	by   *process
-	read *tokenstore.Record // nil where nothing was stored or it can't be read
+	n     int
+	by    *process
+	read  *tokenstore.Record // nil where nothing was stored or it can't be read
+	began time.Time
 }
 
 func (m *model) trace(format string, args ...any) {
@@ -151,6 +152,16 @@ func (m *model) lose(a *user, how string) {
 	}
 }
 
+// lostSince reports whether what the store held of a was lost since then.
+func (a *user) lostSince(then time.Time) bool {
+	for _, at := range a.lost {
+		if !at.Before(then) {
+			return true
+		}
+	}
+	return false
+}
+
 const forgotten = "Forget"
 
 // enter notes that p has the exclusion of the record under key, in which it reads old; and
@@ -160,7 +171,7 @@ func (m *model) enter(p *process, key string, old *tokenstore.Record) (leave fun
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.updates++
-	u := &update{m.updates, p, old}
+	u := &update{m.updates, p, old, time.Now()}
 	a := m.accountOf(key)
 	if a != nil {
 		a.inside = u
