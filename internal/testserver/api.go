@@ -53,8 +53,8 @@ func (s *Server) checkBearer(x *exchange, r *http.Request, e *Echo) (challenge s
 	if scheme != "bearer" || len(r.Header.Values("Authorization")) > 1 {
 		return `Bearer realm="api"`
 	}
-	at, account, fault := s.tokens.check(token, s.now())
-	e.Account, e.Scope = account, at.scope
+	account, scope, fault := s.checkAccess(r.Context(), token)
+	e.Account, e.Scope = account, scope
 	x.note(func(e *Entry) {
 		e.Account = account
 		if fault != "" {

@@ -34,6 +34,7 @@ type Entry struct {
 	RefreshToken string     // what the form of a token request presents
 	Tokens       []string   // what it presents as tokens, and those of this server found anywhere in it
 
+	InFlight        int    // requests to the endpoint that were being served, itself included
 	Granted         bool   // a token request was carried out, answered or not
 	Reuse           bool   // the refresh token had been spent before
 	Injected        bool   // an injected action happened

@@ -32,6 +32,7 @@ func (s *Server) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 	x.endpoint = x.origin.endpoint(r.URL.Path)
 	r = r.WithContext(context.WithValue(r.Context(), exchangeKey{}, x))
 	x.begin(r)
+	defer s.log.served(x.entry)
 	if skew := s.policy.Load().ClockSkew; skew != 0 {
 		rw.Header().Set("Date", s.now().UTC().Format(http.TimeFormat))
 	}
@@ -95,11 +96,14 @@ func (s *Server) perform(w http.ResponseWriter, r *http.Request) {
 
 // act is what the server does unless something goes wrong.
 func (s *Server) act(w http.ResponseWriter, r *http.Request) {
-	switch exchangeOf(r).endpoint {
-	case Token:
-		s.serveToken(w, r)
-	case API:
+	endpoint := exchangeOf(r).endpoint
+	switch {
+	case endpoint == API:
 		s.serveAPI(w, r)
+	case s.upstream != nil:
+		s.serveUpstream(w, r)
+	case endpoint == Token:
+		s.serveToken(w, r)
 	default:
 		http.NotFound(w, r)
 	}

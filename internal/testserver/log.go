@@ -16,6 +16,7 @@ type Log struct {
 	entries []*Entry // a ring once it is full
 	oldest  int
 	counts  counts
+	serving map[Endpoint]int // now
 }
 
 type counts struct {
@@ -29,7 +30,7 @@ type counts struct {
 }
 
 func newLog() *Log {
-	l := &Log{size: logSize}
+	l := &Log{size: logSize, serving: make(map[Endpoint]int)}
 	l.Reset()
 	return l
 }
@@ -133,6 +134,8 @@ func read(l *Log, count func(*counts) int) int {
 func (l *Log) add(e *Entry) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.serving[e.Endpoint]++
+	e.InFlight = l.serving[e.Endpoint]
 	l.counts.requests[e.Endpoint]++
 	l.counts.sawTokens(e, len(e.Tokens))
 	switch {
@@ -143,6 +146,13 @@ func (l *Log) add(e *Entry) {
 		l.entries[l.oldest] = e
 		l.oldest = (l.oldest + 1) % l.size
 	}
+}
+
+// served notes that a request of e's endpoint is not being served any more.
+func (l *Log) served(e *Entry) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.serving[e.Endpoint]--
 }
 
 func (c *counts) sawTokens(e *Entry, n int) {

@@ -32,6 +32,8 @@ type Server struct {
 	faults faultTable
 	gates  gateTable
 
+	upstream *Upstream // nil unless StandBefore
+
 	http    *http.Server
 	done    <-chan struct{} // closed by Close
 	cancel  context.CancelFunc

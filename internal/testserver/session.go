@@ -199,11 +199,16 @@ func (t *tokenTable) check(text string, now time.Time) (at accessToken, account,
 }
 
 // RevokeAccessToken makes the API refuse the token from now on, and reports
-// whether the server knew it.
+// whether the server knew it. Of a front that is true of every token, and the
+// authorization server holds it to be good still.
 func (s *Server) RevokeAccessToken(token string) bool {
 	s.tokens.mu.Lock()
 	defer s.tokens.mu.Unlock()
 	at := s.tokens.access[token]
+	if at == nil && s.upstream != nil {
+		at = &accessToken{session: new(session)}
+		s.tokens.access[token] = at
+	}
 	if at != nil {
 		at.revoked = true
 	}
