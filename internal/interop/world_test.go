@@ -1,0 +1,169 @@
+package interop_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"testing"
+	"time"
+
+	"golang.org/x/oauth2"
+
+	"github.com/freshet-go/freshet/client"
+	"github.com/freshet-go/freshet/internal/interop/fositeserver"
+	"github.com/freshet-go/freshet/internal/interop/person"
+	"github.com/freshet-go/freshet/internal/testserver"
+	"github.com/freshet-go/freshet/tokenstore"
+)
+
+// A world is an authorization server behind its front, and a program with a page
+// for the redirect URI.
+type world struct {
+	t        *testing.T
+	front    *testserver.Server // what breaks answers; the API; the log
+	server   *fositeserver.Server
+	callback string
+	arrivals chan url.Values // at the redirect URI
+}
+
+// newWorld returns a world in which access tokens live that long, until the test
+// ends.
+func newWorld(t *testing.T, lifetime time.Duration) *world {
+	w := &world{t: t, front: testserver.NewLoopback(), arrivals: make(chan url.Values, 1)}
+	t.Cleanup(w.front.Close)
+	program := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		w.arrivals <- r.URL.Query()
+	}))
+	t.Cleanup(program.Close)
+	w.callback = program.URL + "/callback"
+	w.server = fositeserver.New(fositeserver.Config{
+		Issuer: w.front.Issuer(), RedirectURI: w.callback, AccessLifetime: lifetime,
+	})
+	w.front.StandBefore(testserver.Upstream{Handler: w.server, Check: w.server.Check})
+	return w
+}
+
+// oauth2 is the program's configuration for x/oauth2.
+func (w *world) oauth2() *oauth2.Config {
+	return &oauth2.Config{
+		ClientID:     fositeserver.Web.ID,
+		ClientSecret: fositeserver.Web.Secret,
+		Endpoint: oauth2.Endpoint{
+			AuthURL:   w.front.Issuer() + fositeserver.AuthPath,
+			TokenURL:  w.front.TokenURL(),
+			AuthStyle: oauth2.AuthStyleInHeader,
+		},
+		RedirectURL: w.callback,
+		Scopes:      []string{"openid", "offline_access", "read"},
+	}
+}
+
+// login signs alice in with x/oauth2: that is how programs begin which move to
+// Freshet.
+func (w *world) login() *oauth2.Token {
+	w.t.Helper()
+	ctx, cancel := context.WithTimeout(w.t.Context(), 30*time.Second)
+	defer cancel()
+	cfg, state, verifier := w.oauth2(), oauth2.GenerateVerifier(), oauth2.GenerateVerifier()
+	alice := person.Person{Name: "alice", Password: fositeserver.Password}
+	if err := alice.Visit(ctx, cfg.AuthCodeURL(state, oauth2.S256ChallengeOption(verifier))); err != nil {
+		w.t.Fatal(err)
+	}
+	back := <-w.arrivals
+	if back.Get("state") != state || back.Get("code") == "" {
+		w.t.Fatalf("the redirect URI got error %q, state right: %t", back.Get("error"), back.Get("state") == state)
+	}
+	tok, err := cfg.Exchange(ctx, back.Get("code"), oauth2.VerifierOption(verifier))
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return tok
+}
+
+// client returns a client for the program over store, that closes with the test.
+func (w *world) client(store tokenstore.Store, edits ...func(*client.Config)) *client.Client {
+	w.t.Helper()
+	cfg := client.FromOAuth2(w.oauth2())
+	cfg.Store = store
+	cfg.Base = w.front.Transport()
+	for _, edit := range edits {
+		edit(&cfg)
+	}
+	c, err := client.New(cfg)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.t.Cleanup(func() { w.close(c) })
+	return c
+}
+
+func (w *world) close(c *client.Client) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(w.t.Context()), 30*time.Second)
+	defer cancel()
+	if err := c.Close(ctx); err != nil {
+		w.t.Errorf("Close: %v", err)
+	}
+}
+
+// imported returns alice's session, begun with tok.
+func (w *world) imported(c *client.Client, tok *oauth2.Token) *client.Session {
+	w.t.Helper()
+	s := c.Session("alice")
+	if err := s.Import(w.t.Context(), tok); err != nil {
+		w.t.Fatal(err)
+	}
+	return s
+}
+
+// refreshes returns what the front knows of refreshes, in the order of coming.
+func (w *world) refreshes() []testserver.Entry {
+	return w.front.Log().Select(func(e testserver.Entry) bool { return e.Grant == "refresh_token" })
+}
+
+// wantRefreshes checks how many refreshes were asked for, well or in vain.
+func (w *world) wantRefreshes(want int) {
+	w.t.Helper()
+	if all := w.refreshes(); len(all) != want {
+		w.t.Errorf("%d refreshes were asked for, want %d:\n%v", len(all), want, all)
+	}
+}
+
+// ban makes the API refuse the session's access token, which the authorization
+// server holds to be good.
+func (w *world) ban(s *client.Session) {
+	w.t.Helper()
+	tok, err := s.Token(w.t.Context())
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.front.RevokeAccessToken(tok.Reveal())
+}
+
+// call asks the API once, and returns what came of it.
+func (w *world) call(s *client.Session) outcome {
+	resp, err := s.HTTPClient().Get(w.front.APIURL("/me"))
+	if err == nil {
+		_, err = io.Copy(io.Discard, resp.Body)
+		resp.Body.Close()
+	}
+	return outcomeOf(resp, err)
+}
+
+// wantCall calls once.
+func (w *world) wantCall(s *client.Session, want outcome) {
+	w.t.Helper()
+	if got := w.call(s); got != want {
+		w.t.Errorf("a call: %s, want %s", got, want)
+	}
+}
+
+// wantLogin checks that an error says that a login is needed.
+func wantLogin(t *testing.T, err error) {
+	t.Helper()
+	if !errors.Is(err, client.ErrLoginRequired) {
+		t.Errorf("error %v, want one that is ErrLoginRequired", err)
+	}
+}
