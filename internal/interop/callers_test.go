@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"testing"
 	"time"
 
 	"github.com/freshet-go/freshet/client"
@@ -64,6 +65,16 @@ func (n tally) String() string {
 func (n tally) add(more tally) {
 	for o, count := range more {
 		n[o] += count
+	}
+}
+
+// wantOnly checks that calls ended in these ways alone.
+func wantOnly(t *testing.T, calls tally, want ...outcome) {
+	t.Helper()
+	for o, n := range calls {
+		if !slices.Contains(want, o) {
+			t.Errorf("%d calls ended with %q, want only %q", n, o, want)
+		}
 	}
 }
 

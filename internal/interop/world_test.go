@@ -2,7 +2,6 @@ package interop_test
 
 import (
 	"context"
-	"errors"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -123,6 +122,16 @@ func (w *world) refreshes() []testserver.Entry {
 	return w.front.Log().Select(func(e testserver.Entry) bool { return e.Grant == "refresh_token" })
 }
 
+// refreshToken returns the refresh token that was issued last.
+func (w *world) refreshToken() string {
+	w.t.Helper()
+	all := w.front.Log().Select(func(e testserver.Entry) bool { return e.NewRefreshToken != "" })
+	if len(all) == 0 {
+		w.t.Fatal("no refresh token was issued")
+	}
+	return all[len(all)-1].NewRefreshToken
+}
+
 // wantRefreshes checks how many refreshes were asked for, well or in vain.
 func (w *world) wantRefreshes(want int) {
 	w.t.Helper()
@@ -157,13 +166,5 @@ func (w *world) wantCall(s *client.Session, want outcome) {
 	w.t.Helper()
 	if got := w.call(s); got != want {
 		w.t.Errorf("a call: %s, want %s", got, want)
-	}
-}
-
-// wantLogin checks that an error says that a login is needed.
-func wantLogin(t *testing.T, err error) {
-	t.Helper()
-	if !errors.Is(err, client.ErrLoginRequired) {
-		t.Errorf("error %v, want one that is ErrLoginRequired", err)
 	}
 }

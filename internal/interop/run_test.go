@@ -1,0 +1,110 @@
+package interop_test
+
+import (
+	"time"
+
+	"github.com/freshet-go/freshet/client"
+	"github.com/freshet-go/freshet/internal/testserver"
+)
+
+// A run keeps a session for many lifetimes of its access token, while callers use
+// it.
+type run struct {
+	w          *world
+	session    *client.Session
+	callers    *callers
+	start      time.Time
+	newest     string // the refresh token, when it began
+	calls      tally
+	faults     map[string]int // by name
+	unanswered int            // refreshes on which the server did not act
+}
+
+// run begins one, with n callers for each session. The sessions are the same one,
+// of several clients.
+func (w *world) run(n int, sessions ...*client.Session) *run {
+	w.t.Helper()
+	newest := w.refreshToken()
+	w.front.Log().Keep(1 << 18) // from now on; calls are many, and no refresh must drop out
+	return &run{
+		w: w, session: sessions[0], callers: w.callers(n, sessions...), start: time.Now(), newest: newest,
+		calls: make(tally), faults: make(map[string]int),
+	}
+}
+
+// refresh has one refresh happen to f, at the expiry of the token or because it is
+// banned, and waits until the session has a new token and the callers use it.
+func (r *run) refresh(f fault, ban bool) {
+	w := r.w
+	w.t.Helper()
+	before := w.front.Log().Refreshes()
+	w.server.KeepRefreshTokens(f.keeps)
+	hits := func() int { return 1 }
+	if f.action != nil {
+		hits = w.front.Inject(testserver.OnRefresh, 1, f.action).Hits
+	}
+	if ban {
+		w.ban(r.session)
+	}
+	w.await("the refresh with the fault "+f.name+" is over", func() bool {
+		return hits() == 1 && w.front.Log().Refreshes() > before
+	})
+	w.server.KeepRefreshTokens(false)
+	calls := r.callers.round()
+	want := []outcome{ok}
+	if f.pauses {
+		want = append(want, paused, pausedAfter)
+	}
+	wantOnly(w.t, calls, want...)
+	r.calls.add(calls)
+	r.faults[f.name]++
+	if !f.acts {
+		r.unanswered++
+	}
+}
+
+// end ends the run, which was made of as many lifetimes, each with a ban, and checks
+// the refreshes.
+func (r *run) end(lifetimes int, ttl time.Duration) {
+	w := r.w
+	w.t.Helper()
+	r.callers.end()
+	elapsed := time.Since(r.start)
+	granted, asked := r.chain()
+	// A token is refreshed after three quarters of its lifetime at the earliest, of
+	// which fosite tells up to a second less than it is.
+	most := int(elapsed/((ttl-time.Second)*3/4)) + 1 + lifetimes
+	if granted < 2*lifetimes || granted > most {
+		w.t.Errorf("%d refreshes in %s, want from %d to %d", granted, elapsed, 2*lifetimes, most)
+	}
+	if asked != granted+r.unanswered {
+		w.t.Errorf("%d refreshes were asked for, want %d that were carried out and %d that met a fault", asked, granted, r.unanswered)
+	}
+	w.t.Logf("%d lifetimes of %s, as many bans, in %s", lifetimes, ttl, elapsed.Round(100*time.Millisecond))
+	w.t.Logf("%d refreshes carried out, %d asked for; faults: %v", granted, asked, r.faults)
+	w.t.Logf("calls: %v", r.calls)
+}
+
+// chain checks that the refreshes of the run came one at a time, and each with the
+// refresh token that the one before had brought. It returns how many were carried
+// out, and how many asked for.
+func (r *run) chain() (granted, asked int) {
+	r.w.t.Helper()
+	newest := r.newest
+	for _, e := range r.w.refreshes() {
+		if e.InFlight != 1 {
+			r.w.t.Errorf("%d token requests at once: %v", e.InFlight, e)
+		}
+		if e.RefreshToken != newest {
+			r.w.t.Errorf("not with the newest refresh token: %v", e)
+		}
+		if e.Granted {
+			granted++
+		}
+		if e.NewRefreshToken != "" {
+			newest = e.NewRefreshToken
+		}
+		asked++
+	}
+	return granted, asked
+}
