@@ -23,6 +23,7 @@ import (
 // An answer that is lost after the server acted is such an end: fosite has no grace
 // for a spent refresh token, so the second try is a theft to it.
 func TestSessionEnds(t *testing.T) {
+	t.Parallel()
 	for name, c := range map[string]struct {
 		end       func(c *callers, s *client.Session, begun *oauth2.Token)
 		refreshes int // asked for, by whomever

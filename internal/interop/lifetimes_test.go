@@ -20,7 +20,7 @@ type fault struct {
 	action testserver.Action // nil where the server itself does it
 	keeps  bool              // the server keeps the refresh token: see below
 	acts   bool              // the server carries the refresh out
-	pauses bool              // it is tried again after a pause only, in which calls fail
+	pause  time.Duration     // until the next try at least; calls may fail in it
 }
 
 // The faults. "refresh_token": null would be a lost token if the server had rotated
@@ -29,11 +29,11 @@ var faults = []fault{
 	{name: "slow", action: testserver.DelayBefore(200 * time.Millisecond), acts: true},
 	{name: "dropped", action: testserver.Drop()},
 	{name: "refresh_token null", keeps: true, acts: true},
-	{name: "503", action: testserver.Status(503), pauses: true},
+	{name: "503", action: testserver.Status(503), pause: 375 * time.Millisecond},
 	{name: "slow answer", action: testserver.DelayAfter(200 * time.Millisecond), acts: true},
 	{name: "truncated", action: testserver.Truncate().Then(neverIssued)},
 	{name: "expires_in as a string", action: stringLifetime, acts: true},
-	{name: "503 with Retry-After", action: testserver.Status(503, "Retry-After", "1"), pauses: true},
+	{name: "503 with Retry-After", action: testserver.Status(503, "Retry-After", "1"), pause: time.Second},
 }
 
 // neverIssued is an answer of something before the server: the server has not acted.
@@ -65,13 +65,9 @@ var plainLifetime = regexp.MustCompile(`"expires_in":(\d+)`)
 //
 // It is 4 lifetimes by default, and all 20 where FRESHET_TEST_TIME is 20s or more.
 func TestLifetimes(t *testing.T) {
-	lifetimes, ttl := 4, 2*time.Second
-	if d := testenv.Time(t); d > 4*time.Second {
-		lifetimes = min(int(d/time.Second), 20)
-	}
-	if lifetimes == 20 {
-		ttl = 3 * time.Second
-	}
+	t.Parallel()
+	const ttl = 3 * time.Second
+	lifetimes := min(max(int(testenv.Time(t)/time.Second), 4), 20)
 	w := newWorld(t, ttl)
 	r := w.run(50, w.imported(w.client(nil), w.login()))
 	for i := range lifetimes {

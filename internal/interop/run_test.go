@@ -1,6 +1,7 @@
 package interop_test
 
 import (
+	"slices"
 	"time"
 
 	"github.com/freshet-go/freshet/client"
@@ -50,9 +51,13 @@ func (r *run) refresh(f fault, ban bool) {
 		return hits() == 1 && w.front.Log().Refreshes() > before
 	})
 	w.server.KeepRefreshTokens(false)
+	if st := r.session.Status(); st.Expiry.IsZero() {
+		w.t.Errorf("fault %s: the expiry of the token is not known", f.name)
+	}
 	calls := r.callers.round()
 	want := []outcome{ok}
-	if f.pauses {
+	if f.pause > 0 {
+		w.wantPause(f.pause)
 		want = append(want, paused, pausedAfter)
 	}
 	wantOnly(w.t, calls, want...)
@@ -60,6 +65,22 @@ func (r *run) refresh(f fault, ban bool) {
 	r.faults[f.name]++
 	if !f.acts {
 		r.unanswered++
+	}
+}
+
+// wantPause checks how long the last fault was followed by nothing. The slack is for
+// steps of the clock.
+func (w *world) wantPause(least time.Duration) {
+	w.t.Helper()
+	all := w.refreshes()
+	for i, e := range slices.Backward(all) {
+		if !e.Injected {
+			continue
+		}
+		if pause := all[i+1].Time.Sub(e.Time); pause < least-10*time.Millisecond {
+			w.t.Errorf("after a 503 it was tried again in %s, want %s or more", pause, least)
+		}
+		return
 	}
 }
 
