@@ -76,3 +76,22 @@ func TestLifetimes(t *testing.T) {
 	}
 	r.end(lifetimes, ttl)
 }
+
+// TestKeptRefreshToken sees that the server keeps a refresh token when told to, and
+// rotates it otherwise, with the same end for a spent one.
+func TestKeptRefreshToken(t *testing.T) {
+	w := newWorld(t, time.Hour)
+	begun := w.login()
+	for _, step := range []struct {
+		keep, works bool
+	}{{true, true}, {true, true}, {false, true}, {false, false}} {
+		w.server.KeepRefreshTokens(step.keep)
+		tok, err := w.spend(begun)
+		if works := err == nil; works != step.works {
+			t.Fatalf("%+v: error %v", step, err)
+		}
+		if err == nil && (tok.RefreshToken == begun.RefreshToken) != step.keep {
+			t.Errorf("%+v: the refresh token is the same one: %t", step, !step.keep)
+		}
+	}
+}
