@@ -1,6 +1,7 @@
 package transport_test
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net/http"
@@ -20,6 +21,8 @@ type rotator struct {
 	asked atomic.Int64
 	good  atomic.Pointer[string]
 	down  atomic.Bool // for the next refresh
+
+	lifetime time.Duration // 3 s if zero
 }
 
 func (r *rotator) refresh(_ context.Context, old tokenstore.Record, target string) (tokenstore.Record, error) {
@@ -30,7 +33,7 @@ func (r *rotator) refresh(_ context.Context, old tokenstore.Record, target strin
 	name := "at" + string(rune('A'+r.asked.Add(1)))
 	r.good.Store(&name)
 	time.Sleep(200 * time.Millisecond) // the answer is on its way
-	old.SetToken(tokenstore.AccessToken{Target: target, Token: tokenstore.NewSecret(name), Issued: start, Expiry: start.Add(3 * time.Second)})
+	old.SetToken(tokenstore.AccessToken{Target: target, Token: tokenstore.NewSecret(name), Issued: start, Expiry: start.Add(cmp.Or(r.lifetime, 3*time.Second))})
 	return old, nil
 }
 
@@ -78,6 +81,40 @@ func TestTransport_breaker_and_tokens_that_die_at_rotation(t *testing.T) {
 		}
 		if n := r.asked.Load(); n > 40 {
 			t.Errorf("%d refreshes in 20 lifetimes with 6 revocations", n)
+		}
+	})
+}
+
+// What another process refreshed is no remedy of this one: where the old token dies
+// at rotation, this one's is rejected while it is fresh, and that is no sign of an
+// API that rejects every token, even if the new one is revoked a moment later.
+func TestBreaker_and_refreshes_of_another_process(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r, store := &rotator{lifetime: 8 * time.Second}, new(tokenstore.Memory)
+		open := func(refreshBefore time.Duration) *transport.Transport {
+			return newTransport(t, transport.Config{Base: r, Source: newSource(t, transport.SourceConfig{
+				Refresh: r.refresh, Store: store, Key: "session", RefreshBefore: refreshBefore,
+				Observer: &transport.Observer{Breaker: func(e transport.Breaker) { t.Errorf("breaker open: %t", e.Open) }},
+			})})
+		}
+		early, late := open(time.Minute), open(time.Millisecond)
+		get := func(tr *transport.Transport) {
+			t.Helper()
+			wantAnswer(t, tr, request(t, "GET", "https://api.test/", nil), 200, "")
+		}
+		for range 6 {
+			get(early)
+			get(late)
+			time.Sleep(7 * time.Second)
+			get(early) // and a refresh behind it
+			time.Sleep(250 * time.Millisecond)
+			get(late) // 401, and then the token of the other
+			revoked := ""
+			r.good.Store(&revoked)
+			get(late) // 401, and then a new one
+		}
+		if n := r.asked.Load(); n != 13 {
+			t.Errorf("%d refreshes, want 13", n)
 		}
 	})
 }

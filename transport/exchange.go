@@ -124,7 +124,7 @@ func (x *exchange) serves(stored *tokenstore.Record) bool {
 		}
 		t := newIssue(stored, i, x.s.cfg.refreshBefore())
 		cur := x.s.current(x.target)
-		t.follow(cur) // a second draw of the jitter may call a stale token fresh
+		t.follow(cur, false) // a second draw of the jitter may call a stale token fresh
 		rejected := cur != nil && cur.rejected.Load() && cur.access.Token.Equal(t.access.Token)
 		return !rejected && t.freshness(time.Now()) == fresh
 	}

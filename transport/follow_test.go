@@ -21,7 +21,7 @@ func TestFollow_the_same_token(t *testing.T) {
 		last.early.Store(bits&16 != 0)
 		again := rec.Clone()
 		got := newIssue(&again, 0, time.Minute)
-		got.follow(last)
+		got.follow(last, true)
 		if got.rejected.Load() != rejected || got.accepted.Load() != accepted || got.struck.Load() != struck || got.remedy != remedy {
 			t.Errorf("rejected %t, accepted %t, struck %t, remedy %t, want %t, %t, %t, %t", got.rejected.Load(),
 				got.accepted.Load(), got.struck.Load(), got.remedy, rejected, accepted, struck, remedy)
@@ -36,23 +36,25 @@ func TestFollow_the_same_token(t *testing.T) {
 }
 
 // Another token takes over nothing but whether it came for one that was rejected
-// early.
+// early, and by the refresh of this process.
 func TestFollow_another_token(t *testing.T) {
 	now := time.Now()
-	for _, early := range []bool{false, true} {
+	for _, test := range []struct{ early, own, remedy bool }{
+		{false, true, false}, {true, true, true}, {true, false, false},
+	} {
 		last := newIssue(clocked(now, 0), 0, time.Minute)
 		last.rejected.Store(true)
-		last.early.Store(early)
+		last.early.Store(test.early)
 		last.accepted.Store(true)
 		last.struck.Store(true)
 		rec := clocked(now, 0)
 		rec.Session, rec.Access[0].Generation = last.record.Session, 7
 		rec.Access[0].Token = tokenstore.NewSecret("another")
 		got := newIssue(rec, 0, time.Minute)
-		got.follow(last)
-		if got.rejected.Load() || got.accepted.Load() || got.struck.Load() || got.remedy != early {
-			t.Errorf("rejected %t, accepted %t, struck %t, remedy %t; want none but remedy %t",
-				got.rejected.Load(), got.accepted.Load(), got.struck.Load(), got.remedy, early)
+		got.follow(last, test.own)
+		if got.rejected.Load() || got.accepted.Load() || got.struck.Load() || got.remedy != test.remedy {
+			t.Errorf("%+v: rejected %t, accepted %t, struck %t, remedy %t",
+				test, got.rejected.Load(), got.accepted.Load(), got.struck.Load(), got.remedy)
 		}
 	}
 }

@@ -27,7 +27,7 @@ func (s *Source) keep(x *exchange, err error) bool {
 	x.settled = err != nil // a timer may come late: what became of x is known
 	if s.unsaved == nil || s.unsaved.record != x.wrote() {
 		s.unsaved = &unsaved{record: x.wrote(), since: time.Now()}
-		s.publishLocked(x.wrote())
+		s.publishLocked(x.wrote(), true)
 	}
 	s.unsaved.conflict = errors.Is(err, tokenstore.ErrConflict)
 	return true
@@ -37,7 +37,7 @@ func (s *Source) keep(x *exchange, err error) bool {
 func (s *Source) stored(x *exchange) {
 	s.mu.Lock()
 	x.settled = true
-	kept := s.settleLocked(x.wrote())
+	kept := s.settleLocked(x.wrote(), true)
 	s.mu.Unlock()
 	if !s.tellSaved(kept, x.wrote()) && x.restored != nil {
 		s.watch.restored(Restored{s.subject(""), x.gone})
@@ -46,12 +46,12 @@ func (s *Source) stored(x *exchange) {
 
 // settleLocked makes rec, which is stored, the record of this process, unless
 // that has a newer one. It returns what was unsaved and is so no more.
-func (s *Source) settleLocked(rec *tokenstore.Record) (kept *unsaved) {
+func (s *Source) settleLocked(rec *tokenstore.Record, own bool) (kept *unsaved) {
 	if outranks(s.heldLocked(), rec) {
 		return nil
 	}
 	kept, s.unsaved = s.unsaved, nil
-	s.publishLocked(rec)
+	s.publishLocked(rec, own)
 	return kept
 }
 
@@ -69,7 +69,7 @@ func (s *Source) tellSaved(kept *unsaved, rec *tokenstore.Record) bool {
 // adopt makes rec, which is stored, the record of this process.
 func (s *Source) adopt(rec *tokenstore.Record) {
 	s.mu.Lock()
-	kept := s.settleLocked(rec)
+	kept := s.settleLocked(rec, false)
 	s.mu.Unlock()
 	s.tellSaved(kept, rec) // it was written although the store said it failed
 }

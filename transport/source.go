@@ -227,8 +227,8 @@ func (s *Source) begin(f func()) bool {
 
 // publishLocked makes rec, which must not change any more, the record whose
 // tokens are handed out, unless Close gave up. The caller knows that this process
-// has no newer one.
-func (s *Source) publishLocked(rec *tokenstore.Record) {
+// has no newer one, and says whether it made this one itself.
+func (s *Source) publishLocked(rec *tokenstore.Record, own bool) {
 	if s.gaveUp {
 		return
 	}
@@ -236,7 +236,7 @@ func (s *Source) publishLocked(rec *tokenstore.Record) {
 	st := &state{record: rec, issues: make([]*issue, len(rec.Access))}
 	for i := range rec.Access {
 		t := newIssue(rec, i, s.cfg.refreshBefore())
-		t.follow(old.issue(t.access.Target))
+		t.follow(old.issue(t.access.Target), own)
 		st.issues[i] = t
 	}
 	s.cur.Store(st)

@@ -199,8 +199,10 @@ func (t *issue) freshness(now time.Time) freshness {
 	return expired
 }
 
-// follow takes over what the APIs said of last, the token before t.
-func (t *issue) follow(last *issue) {
+// follow takes over what the APIs said of last, the token before t. own is false
+// where another process refreshed: that cost this one nothing, and at servers where
+// a token dies at rotation, last was rejected for no other reason.
+func (t *issue) follow(last *issue, own bool) {
 	switch {
 	case last == nil:
 	case t.is(last) && t.access.Token.Equal(last.access.Token):
@@ -211,7 +213,7 @@ func (t *issue) follow(last *issue) {
 		t.accepted.Store(last.accepted.Load())
 		t.struck.Store(last.struck.Load())
 	default:
-		t.remedy = last.early.Load()
+		t.remedy = own && last.early.Load()
 	}
 }
 
