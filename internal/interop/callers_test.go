@@ -21,6 +21,7 @@ type outcome string
 // The outcomes that tests expect.
 const (
 	ok          outcome = "200"
+	twice       outcome = "401" // without a reason: also with a second token
 	needsLogin  outcome = "login required"
 	loginAfter  outcome = "401, login required"
 	paused      outcome = "no token, the server said 503"

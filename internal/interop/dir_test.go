@@ -15,26 +15,29 @@ var none = fault{name: "none", acts: true}
 // without a login.
 func TestTwoClients(t *testing.T) {
 	t.Parallel()
-	const lifetimes, ttl = 2, 3 * time.Second
+	const ttl = 3 * time.Second
 	w := newWorld(t, ttl)
 	dir := tokenstore.Dir(filepath.Join(t.TempDir(), "tokens"))
 	a, b := w.client(dir), w.client(dir)
 	first := w.imported(a, w.login())
 	r := w.run(25, first, b.Session("alice"))
-	for range lifetimes {
-		r.refresh(none, false)
-		r.mature()
-		r.refresh(none, true)
+	for range 2 {
+		r.lifetime()
 	}
-	r.end(lifetimes, ttl)
-
+	r.callers.end()
 	w.close(a)
-	again := w.client(dir).Session("alice")
-	r = w.run(25, again, b.Session("alice"))
+	r.session = w.client(dir).Session("alice")
+	r.callers = w.callers(25, r.session, b.Session("alice"))
+	r.lifetime()
+	r.end(3, ttl)
+}
+
+// lifetime is one of the access token, and its ban.
+func (r *run) lifetime() {
+	r.w.t.Helper()
 	r.refresh(none, false)
 	r.mature()
 	r.refresh(none, true)
-	r.end(1, ttl)
 }
 
 // mature waits until the token is too old for the breaker to count that it is

@@ -52,6 +52,7 @@ func TestSessionEnds(t *testing.T) {
 				calls.add(more)
 			}
 			w.wantRefreshes(c.refreshes)
+			w.await("the observer is told", func() bool { return told.Load() > 0 })
 			if n := told.Load(); n != 1 {
 				t.Errorf("the observer was told %d times, want once", n)
 			}

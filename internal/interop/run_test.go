@@ -16,6 +16,7 @@ type run struct {
 	callers    *callers
 	start      time.Time
 	newest     string // the refresh token, when it began
+	refreshes  int    // carried out before the callers' last round
 	calls      tally
 	faults     map[string]int // by name
 	unanswered int            // refreshes on which the server did not act
@@ -28,7 +29,8 @@ func (w *world) run(n int, sessions ...*client.Session) *run {
 	newest := w.refreshToken()
 	w.front.Log().Keep(1 << 18) // from now on; calls are many, and no refresh must drop out
 	return &run{
-		w: w, session: sessions[0], callers: w.callers(n, sessions...), start: time.Now(), newest: newest,
+		w: w, session: sessions[0], callers: w.callers(n, sessions...), start: time.Now(),
+		newest: newest, refreshes: w.front.Log().Refreshes(),
 		calls: make(tally), faults: make(map[string]int),
 	}
 }
@@ -51,11 +53,16 @@ func (r *run) refresh(f fault, ban bool) {
 		return hits() == 1 && w.front.Log().Refreshes() > before
 	})
 	w.server.KeepRefreshTokens(false)
+	calls := r.callers.round()
 	if st := r.session.Status(); st.Expiry.IsZero() {
 		w.t.Errorf("fault %s: the expiry of the token is not known", f.name)
 	}
-	calls := r.callers.round()
 	want := []outcome{ok}
+	now := w.front.Log().Refreshes()
+	if now > r.refreshes+1 { // on a slow machine: one call may have lost two tokens, and is not sent a third time
+		want = append(want, twice)
+	}
+	r.refreshes = now
 	if f.pause > 0 {
 		w.wantPause(f.pause)
 		want = append(want, paused, pausedAfter)
@@ -84,12 +91,13 @@ func (w *world) wantPause(least time.Duration) {
 	}
 }
 
-// end ends the run, which was made of as many lifetimes, each with a ban, and checks
-// the refreshes.
+// end ends the run, which was made of as many lifetimes, each with a ban, closes the
+// clients, and checks the refreshes.
 func (r *run) end(lifetimes int, ttl time.Duration) {
 	w := r.w
 	w.t.Helper()
 	r.callers.end()
+	w.close(w.clients...)
 	elapsed := time.Since(r.start)
 	granted, asked := r.chain()
 	// A token is refreshed after three quarters of its lifetime at the earliest, of

@@ -26,6 +26,7 @@ type world struct {
 	server   *fositeserver.Server
 	callback string
 	arrivals chan url.Values // at the redirect URI
+	clients  []*client.Client
 }
 
 // newWorld returns a world in which access tokens live that long, until the test
@@ -95,15 +96,20 @@ func (w *world) client(store tokenstore.Store, edits ...func(*client.Config)) *c
 	if err != nil {
 		w.t.Fatal(err)
 	}
+	w.clients = append(w.clients, c)
 	w.t.Cleanup(func() { w.close(c) })
 	return c
 }
 
-func (w *world) close(c *client.Client) {
+// close closes clients, of which no refresh is under way then.
+func (w *world) close(clients ...*client.Client) {
+	w.t.Helper()
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(w.t.Context()), 30*time.Second)
 	defer cancel()
-	if err := c.Close(ctx); err != nil {
-		w.t.Errorf("Close: %v", err)
+	for _, c := range clients {
+		if err := c.Close(ctx); err != nil {
+			w.t.Errorf("Close: %v", err)
+		}
 	}
 }
 
