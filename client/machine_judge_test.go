@@ -154,7 +154,7 @@ func (m *model) finished(s *send, fate string) {
 // writing judges the record made, which p is about to write over was, and notes it.
 func (m *model) writing(p *process, was, made *tokenstore.Record) {
 	t, a := m.tokens[made.RefreshToken.Reveal()], m.account(made.Account)
-	replaced := a.inside != nil && a.lostSince(a.inside.began) // was is not what the Update has read
+	replaced := a.last != nil && a.lostSince(a.last.began) // was is not what the Update has read
 	if was != nil && !replaced {
 		old, new := versionOf(was), versionOf(made)
 		switch {

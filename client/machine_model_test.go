@@ -19,7 +19,6 @@ type model struct {
 	accounts []*user
 	tokens   map[string]*rtoken // refresh tokens
 	issued   map[string]*accessToken
-	sends    int
 	updates  int
 	log      []string
 	broken   []string       // properties that did not hold
@@ -32,6 +31,7 @@ type user struct {
 	key    string // of its record, once one was stored
 	logins []*family
 	inside *update // the Update whose function runs, or nil
+	last   *update // the last one
 	lost   map[string]time.Time
 	news   int // counts what may end a pause: writes, losses, logins
 	turns  int // counts what may end a session: logins, Forget, another session stored
@@ -174,7 +174,7 @@ func (m *model) enter(p *process, key string, old *tokenstore.Record) (leave fun
 	u := &update{m.updates, p, old, time.Now()}
 	a := m.accountOf(key)
 	if a != nil {
-		a.inside = u
+		a.inside, a.last = u, u
 		p.forgot[a] = p.forgot[a] && old == nil
 	}
 	return func(made *tokenstore.Record, unreadable bool) {

@@ -36,15 +36,5 @@ func TestTwoClients(t *testing.T) {
 func (r *run) lifetime() {
 	r.w.t.Helper()
 	r.refresh(none, false)
-	r.mature()
 	r.refresh(none, true)
-}
-
-// mature waits until the token is too old for the breaker to count that it is
-// rejected: to the client that did not refresh, the token before died early, too.
-func (r *run) mature() {
-	r.w.t.Helper()
-	r.w.await("the token is more than a second old", func() bool {
-		return time.Since(r.session.Status().Issued) > 1100*time.Millisecond
-	})
 }

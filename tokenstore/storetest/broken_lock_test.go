@@ -13,10 +13,15 @@ func brokenContexts() []broken {
 	return []broken{
 		onMemory("ignores-context", "context-over", func(m *tokenstore.Memory, c *changed) {
 			c.update = func(ctx context.Context, key string, f next) error {
-				if ctx.Err() != nil {
-					ctx = context.WithoutCancel(ctx)
+				if ctx.Err() == nil {
+					return m.Update(ctx, key, f)
 				}
-				return m.Update(ctx, key, f)
+				free, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+				defer cancel()
+				if err := m.Update(free, key, f); free.Err() == nil {
+					return err
+				}
+				return ctx.Err()
 			}
 		}),
 		onMemory("hands-on-context", "context-of-next", func(m *tokenstore.Memory, c *changed) {
