@@ -22,6 +22,10 @@ type broken struct {
 	open   func(place string) tokenstore.Store
 }
 
+// mayFailToo are cases that a store fails for the same reason, if goroutines meet
+// as they seldom do.
+var mayFailToo = map[string][]string{"caches": {"linearizable"}}
+
 const brokenVar = "FRESHET_STORETEST_BROKEN"
 
 // TestBroken shows that each case finds a store that breaks its rule, and then
@@ -48,6 +52,7 @@ func TestBroken(t *testing.T) {
 	found := make(map[string]bool)
 	for _, b := range stores {
 		got := failures[b.name]
+		maps.DeleteFunc(got, func(name, _ string) bool { return slices.Contains(mayFailToo[b.name], name) })
 		if names := slices.Sorted(maps.Keys(got)); !slices.Equal(names, []string{b.fails}) {
 			t.Errorf("%s: the cases %q fail, want %q\n%s", b.name, names, b.fails, strings.Join(slices.Collect(maps.Values(got)), "\n"))
 			continue
