@@ -23,8 +23,12 @@ const (
 // escapes are the control sequences and strings of terminals (ECMA-48 §5.4, §5.6).
 var escapes = regexp.MustCompile("(?:\x1b\\[|\u009b)[0-?]*[ -/]*[@-~]?|(?:\x1b[]PX^_]|[\u0090\u009d])[^\x07\x1b\u009c]*")
 
-// redacted stands in a text in place of a secret.
-const redacted = "[redacted]"
+// redacted stands in a text in place of a secret; until all are found, mark does,
+// which no printable text has, so that none is found in what stands for another.
+const (
+	redacted = "[redacted]"
+	mark     = "\x00"
+)
 
 // clean returns what may be shown of a text that a server wrote: no characters
 // that control a terminal, hide or reorder text, nothing of secrets, and at most
@@ -33,9 +37,10 @@ func clean(text string, secrets []string, max int) string {
 	text = printable(text)
 	for _, s := range secrets {
 		if s = printable(s); s != "" {
-			text = strings.ReplaceAll(text, s, redacted)
+			text = strings.ReplaceAll(text, s, mark)
 		}
 	}
+	text = strings.ReplaceAll(text, mark, redacted)
 	if len(text) <= max {
 		return text
 	}
