@@ -15,7 +15,8 @@ import (
 // stays a page long. An empty record is a record, and not the same as none; a
 // nil slice that next returns is an empty record.
 //
-// Package storetest tests all that is said here.
+// Package storetest tests what is said here, but for what only the failures of a
+// database show.
 type Store interface {
 	// Load returns the record under key, or an error that is [ErrNotFound].
 	// The bytes are the caller's. Load does not wait for an Update; it sees
