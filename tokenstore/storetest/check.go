@@ -141,10 +141,11 @@ type next = func(ctx context.Context, old []byte) ([]byte, error)
 // called, and then makes record the record. release returns what Update did.
 func (c *check) hold(key, record string) (release func() error) {
 	c.Helper()
+	var once sync.Once // a store may call its function again
 	entered, leave, done := make(chan struct{}), make(chan struct{}), make(chan error, 1)
 	go func() {
 		done <- c.store.Update(context.Background(), key, func(context.Context, []byte) ([]byte, error) {
-			close(entered)
+			once.Do(func() { close(entered) })
 			<-leave
 			return []byte(record), nil
 		})

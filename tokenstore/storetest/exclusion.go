@@ -198,7 +198,12 @@ func abrupt(c *check, end func()) {
 				return nil, tokenstore.ErrUnchanged
 			})
 		}()
-		<-ended
+		select {
+		case <-ended:
+		case <-time.After(patience):
+			c.hung.Store(true)
+			c.Fatalf("Update has not returned %v after its function ended", patience)
+		}
 		ctx, cancel := context.WithTimeout(c.Context(), patience)
 		defer cancel()
 		var old []byte

@@ -16,6 +16,9 @@ import (
 // startTime is how long a child may take to come to its job.
 const startTime = time.Minute
 
+// jobTime is how many times patience a child may take for the rest of its job.
+const jobTime = 4
+
 // A process is a child, seen by its parent.
 type process struct {
 	c     *check
@@ -131,7 +134,7 @@ func (p *process) tell(line string) {
 // data race, too.
 func (p *process) finish() {
 	p.c.Helper()
-	p.hear("done", patience)
+	p.hear("done", jobTime*patience) // it has many Updates to do
 	select {
 	case <-p.lines:
 	case <-time.After(patience):
