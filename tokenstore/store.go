@@ -26,7 +26,8 @@ type Store interface {
 	// Update replaces the record under key by what next makes of it; old is
 	// nil where there is none, and next's to keep. While next runs no other
 	// Update of that key runs, in this process or in any other that shares the
-	// store. Other keys are not held up.
+	// store. Other keys are not held up. next is called once at most: it may
+	// send a refresh token that works once.
 	//
 	// ctx bounds the wait for that exclusion: if it is over before, next is not
 	// called, and the error is that of ctx. The context that next gets has the

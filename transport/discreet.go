@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/url"
 	"strings"
 
 	"github.com/freshet-go/freshet/tokenstore"
@@ -32,24 +33,43 @@ func (d discreet) Update(ctx context.Context, key string, next func(context.Cont
 	return withhold(err, records)
 }
 
+func (d discreet) Delete(ctx context.Context, key string) error {
+	return withhold(d.Store.Delete(ctx, key), nil)
+}
+
 // withhold returns err, or in its place an error that shows nothing, if the text
 // of err has a record in it, or a secret of one of these.
 func withhold(err error, records [][]byte) error {
 	if err == nil {
 		return nil
 	}
-	text := strings.ToLower(err.Error())
-	if strings.Contains(strings.ReplaceAll(text, `\`, ""), inEveryRecord) {
-		return withheldError{&err}
-	}
+	known := []string{inEveryRecord}
 	for _, record := range records {
-		for _, form := range forms(record) {
+		known = append(known, forms(record)...)
+	}
+	for _, text := range readings(err.Error()) {
+		for _, form := range known {
 			if strings.Contains(text, strings.ToLower(form)) {
 				return withheldError{&err}
 			}
 		}
 	}
 	return err
+}
+
+// readings returns text in lower case: as it is, without backslashes, and as what
+// it stands for if it quotes a URL.
+func readings(text string) []string {
+	list := []string{text, strings.ReplaceAll(text, `\`, "")}
+	for _, unescape := range []func(string) (string, error){url.QueryUnescape, url.PathUnescape} {
+		if plain, err := unescape(text); err == nil {
+			list = append(list, plain)
+		}
+	}
+	for i := range list {
+		list[i] = strings.ToLower(list[i])
+	}
+	return list
 }
 
 // inEveryRecord is how a record is known that could not be read.

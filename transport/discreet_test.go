@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"net/url"
 	"strings"
 	"testing"
 
@@ -49,6 +50,8 @@ func TestDiscreet(t *testing.T) {
 		"hex":       func(b []byte) error { return fmt.Errorf("%w: INSERT %X", own, b) },
 		"decimal":   func(b []byte) error { return fmt.Errorf("%w: INSERT %v", own, b) },
 		"base64":    func(b []byte) error { return fmt.Errorf("%w: %s", own, base64.StdEncoding.EncodeToString(b)) },
+		"query":     func(b []byte) error { return fmt.Errorf("%w: PUT /kv?value=%s", own, url.QueryEscape(string(b))) },
+		"path":      func(b []byte) error { return fmt.Errorf("%w: PUT /kv/%s", own, url.PathEscape(string(b))) },
 		"one token": func([]byte) error { return fmt.Errorf("%w: Access-Canary", own) },
 	}
 	next := func(context.Context, []byte) ([]byte, error) { return testRecord().mustEncode(), nil }
@@ -69,7 +72,7 @@ func TestDiscreet(t *testing.T) {
 		})
 	}
 	t.Run("Load", func(t *testing.T) {
-		for _, name := range []string{"plain", "quoted"} {
+		for _, name := range []string{"plain", "quoted", "query", "path"} {
 			_, err := discreet{&quotingStore{quote: quotes[name]}}.Load(t.Context(), "k")
 			if !errors.Is(err, own) || strings.Contains(err.Error(), "canary") {
 				t.Errorf("%s: %v", name, err)

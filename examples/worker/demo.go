@@ -22,6 +22,7 @@ type demonstration struct {
 	url   string // of the worker's own server
 	log   *logbook
 	ended chan error // what became of the worker
+	stop  func()     // ends it
 	steps int
 }
 
@@ -72,6 +73,7 @@ func (d *demonstration) launch(ctx context.Context) error {
 		return err
 	}
 	d.url = "http://" + ln.Addr().String()
+	ctx, d.stop = context.WithCancel(ctx)
 	go func() { d.ended <- run(ctx, d.set, ln, d.jobs, slog.New(slog.NewTextHandler(d.log, nil))) }()
 	return nil
 }

@@ -135,7 +135,7 @@ func (d *demonstration) sigterm(context.Context) error {
 	if err := eventually("four jobs under way", func() bool { return len(d.jobs) == 6 }); err != nil {
 		return err
 	}
-	if err := terminate(); err != nil {
+	if err := d.terminate(); err != nil {
 		return err
 	}
 	if err := <-d.ended; err != nil {

@@ -5,6 +5,7 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"runtime"
 	"strings"
 	"sync"
 	"syscall"
@@ -120,8 +121,13 @@ func countNil(results chan error) (n int) {
 	return n
 }
 
-// terminate sends this process a SIGTERM.
-func terminate() error {
+// terminate sends this process a SIGTERM. Windows has no signals; there the worker
+// is told as if it had come.
+func (d *demonstration) terminate() error {
+	if runtime.GOOS == "windows" {
+		d.stop()
+		return nil
+	}
 	self, err := os.FindProcess(os.Getpid())
 	if err != nil {
 		return err

@@ -33,14 +33,14 @@ import (
 
 func main() {
 	log.SetFlags(0)
-	begin := work
+	program := work
 	if len(os.Args) == 1 {
-		begin = demo
+		program = demo
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	context.AfterFunc(ctx, stop) // the second signal ends the program at once
-	if err := begin(ctx); err != nil {
+	if err := program(ctx); err != nil {
 		log.Fatal(err)
 	}
 }

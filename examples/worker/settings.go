@@ -61,7 +61,14 @@ func parse(args []string) (settings, error) {
 		return set, fmt.Errorf("-api %q: want a URL such as https://api.example.com/v1/jobs", set.API)
 	}
 	set.Client.Origins = []string{api.Scheme + "://" + api.Host} // the token goes nowhere else
-	if set.Dir == "" {
+	switch {
+	case flags.NArg() > 0:
+		return set, fmt.Errorf("%q: there are flags only", flags.Arg(0))
+	case set.Workers < 1:
+		return set, fmt.Errorf("-workers %d: want at least one", set.Workers)
+	case set.Every <= 0:
+		return set, fmt.Errorf("-every %s: want some time between two jobs", set.Every)
+	case set.Dir == "":
 		return set, errors.New("-store: name the directory in which the session is kept")
 	}
 	set.SealKeys, err = sealKeys(os.Getenv("SEAL_KEYS"))

@@ -123,6 +123,14 @@ func brokenRecords() []broken {
 				return err
 			}
 		}),
+		onNext("runs-again", "once", func(f next) next {
+			return func(ctx context.Context, old []byte) ([]byte, error) {
+				if record, err := f(ctx, bytes.Clone(old)); err != nil {
+					return record, err
+				}
+				return f(ctx, old)
+			}
+		}),
 		onNext("writes-unchanged", "unchanged", func(f next) next {
 			return func(ctx context.Context, old []byte) ([]byte, error) {
 				record, err := f(ctx, old)

@@ -35,6 +35,11 @@ var recordCases = []testCase{{
 		"and where there was no record there is none. A row that was made so that it could be locked has to go again.",
 	run: errorOfNext,
 }, {
+	name: "once",
+	rule: "Update calls its function once: it may send a refresh token, which must not be sent again. " +
+		"A transaction that the database wants to be run again, as after a serialization failure, is given up with tokenstore.ErrConflict.",
+	run: once,
+}, {
 	name: "unchanged",
 	rule: "When its function returns tokenstore.ErrUnchanged, Update writes nothing and returns nil.",
 	run:  unchanged,
@@ -150,6 +155,20 @@ func errorOfNext(c *check) {
 	})
 	if err != mine {
 		c.Errorf("Update = %v, want the error of its function itself, and not wrapped", err)
+	}
+}
+
+func once(c *check) {
+	for _, want := range []string{"new", "newer"} {
+		calls := 0
+		err := c.store.Update(c.Context(), "k", func(context.Context, []byte) ([]byte, error) {
+			calls++
+			return []byte(want), nil
+		})
+		if err != nil || calls != 1 {
+			c.Errorf("Update = %v, and called its function %d times", err, calls)
+		}
+		c.want("k", want)
 	}
 }
 
