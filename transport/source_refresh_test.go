@@ -156,3 +156,33 @@ func TestRefresh_odd_answers(t *testing.T) {
 		wantToken(t, newSource(t, cfg), "at2") // another process can read it
 	})
 }
+
+// What a RefreshFunc returned is the Source's: what becomes of the func's own
+// maps and slices later changes no token, and nothing that is saved later.
+func TestRefresh_answer_is_copied(t *testing.T) {
+	bubble(t, "", func(t *testing.T) {
+		shelf, srv := expiredSession(t)
+		var own tokenstore.Record
+		cfg := shelf.config(srv, nil)
+		cfg.Refresh = func(ctx context.Context, old tokenstore.Record, target string) (rec tokenstore.Record, err error) {
+			rec, err = srv.refresh(ctx, old, target)
+			rec.Extra = map[string]tokenstore.Secret{"x": tokenstore.NewSecret(`"came"`)}
+			own = rec
+			return rec, err
+		}
+		src := newSource(t, cfg)
+		shelf.breakAt("save", func() error { return tokenstore.ErrConflict })
+		tok := mustToken(t, src)
+		own.Extra["x"] = tokenstore.NewSecret(`"changed"`)
+		own.Access[0].Token = tokenstore.NewSecret("changed")
+		if tok.Extra("x") != `"came"` || tok.Reveal() != "at2" {
+			t.Errorf("the token changed to %q with %s", tok.Reveal(), tok.Extra("x"))
+		}
+		shelf.heal()
+		mustClose(t, src)
+		rec := shelf.record(t)
+		if at, _ := rec.Token(""); at.Token.Reveal() != "at2" || rec.Extra["x"].Reveal() != `"came"` {
+			t.Errorf("stored is %q with %s", at.Token.Reveal(), rec.Extra["x"].Reveal())
+		}
+	})
+}
