@@ -59,6 +59,33 @@ func TestRule077_failed_write_is_an_error_and_the_old_record_stays(t *testing.T)
 	})
 }
 
+// What can't be read is an error, and never a record, or a key, that is not there.
+func TestDirFailedReadIsAnError(t *testing.T) {
+	t.Parallel() // it mostly waits
+	tr := newTracer(t)
+	for _, op := range []string{"load", "keys"} {
+		c := tr.clean(t, op)
+		var jobs []func()
+		for n, call := range c.main.calls[c.main.begin:c.main.end] {
+			switch call.name {
+			case "openat", "fstat", "read", "getdents64":
+				jobs = append(jobs, func() { failRead(t, tr, c, n) })
+			}
+		}
+		if len(jobs) < 2 {
+			t.Errorf("%s: %d calls that could fail:\n%s", op, len(jobs), c.main)
+		}
+		atOnce(jobs)
+	}
+}
+
+func failRead(t *testing.T, tr *tracer, c clean, n int) {
+	got, ok := tr.inject(t, c, n, "10s", "error=EIO", "")
+	if ok && !strings.HasPrefix(got.out, fmt.Sprintf("%d true 0 true ", int(syscall.EIO))) {
+		t.Errorf("%s with EIO at %s: %s", c.op, got.calls[got.begin+n].name, got.out)
+	}
+}
+
 // faults returns what there is time to try.
 func (c call) faults(t *testing.T) []syscall.Errno {
 	errnos := faults[cmp.Or(otherNames[c.name], c.name)]

@@ -2,7 +2,9 @@ package tokenstore_test
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -187,7 +189,7 @@ func TestDirKeysForeignFiles(t *testing.T) {
 	long := strings.Repeat("K", 255)
 	mustPut(t, dir, "mine", "x")
 	mustPut(t, dir, long, "x")
-	for _, name := range []string{"README", "README.json", "mine.json~", "UPPER.lock", ".json", "gone.lock", "byhand.json"} {
+	for _, name := range []string{"README", "README.json", "notes.txt", "mine.json~", "UPPER.lock", ".json", "gone.lock", "byhand.json"} {
 		if err := os.WriteFile(filepath.Join(string(dir), name), nil, 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -208,4 +210,56 @@ func TestDirKeysForeignFiles(t *testing.T) {
 	if last == nil || !slices.Equal(got, []string{"", "byhand", "mine"}) {
 		t.Errorf("Keys = %q, %v; want an error for the key that is not known", got, last)
 	}
+}
+
+// A lock file tells the key of a record with a hashed name, if it is that key's.
+func TestDirKeysLockFileOfAnother(t *testing.T) {
+	dir := newDir(t)
+	long := strings.Repeat("K", 255)
+	mustPut(t, dir, long, "x")
+	mustPut(t, dir, "mine", "x")
+	mine, err := os.ReadFile(filepath.Join(string(dir), "mine.lock"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	locks, _ := filepath.Glob(filepath.Join(string(dir), "#*.lock"))
+	for _, note := range []string{string(mine), strings.ReplaceAll(string(mine), "mine", long[1:]), ""} {
+		if err := os.WriteFile(locks[0], []byte(note), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		got := make(map[string]error)
+		for key, err := range dir.Keys(t.Context()) {
+			got[key] = err
+		}
+		if err, told := got["mine"]; len(got) != 2 || !told || err != nil || got[""] == nil {
+			t.Errorf("lock file %.40q: Keys = %v, want mine and an error", note, got)
+		}
+	}
+	wantRecord(t, dir, long, "x") // it is there for who knows its key
+	if err := dir.Delete(t.Context(), long); err != nil {
+		t.Error(err)
+	}
+	base := filepath.Join(string(dir), fmt.Sprintf("#%x", sha256.Sum256([]byte(long+"K"))))
+	none := fmt.Appendf(nil, ` {"key":"%sK","pid":1}`, long) // too long to be a key
+	if err := errors.Join(os.WriteFile(base+".lock", none, 0o600), os.WriteFile(base+".json", nil, 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	for key, err := range dir.Keys(t.Context()) {
+		if key != "mine" && err == nil {
+			t.Errorf("Keys has %q, which is no key", key)
+		}
+	}
+}
+
+// A record is deleted that was put there without its lock file.
+func TestDirDeleteWithoutLockFile(t *testing.T) {
+	dir := newDir(t)
+	mustPut(t, dir, "k", "x")
+	if err := os.Remove(filepath.Join(string(dir), "k.lock")); err != nil {
+		t.Fatal(err)
+	}
+	if err := dir.Delete(t.Context(), "k"); err != nil {
+		t.Errorf("Delete: %v", err)
+	}
+	wantNone(t, dir, "k")
 }

@@ -54,7 +54,7 @@ func newPlainDir(t *testing.T, mode os.FileMode) tokenstore.Dir {
 	return tokenstore.Dir(dir)
 }
 
-// withClosedDir loads and updates where it may not.
+// withClosedDir loads, updates and lists where it may not.
 func withClosedDir(dir tokenstore.Dir, _ string) error {
 	if err := dropRoot(); err != nil {
 		return err
@@ -65,24 +65,33 @@ func withClosedDir(dir tokenstore.Dir, _ string) error {
 		return nil, errors.New("next was called")
 	})
 	fmt.Println(errors.Is(err, fs.ErrPermission), err)
+	for _, err := range dir.Keys(context.Background()) {
+		fmt.Println(errors.Is(err, fs.ErrPermission), err)
+	}
 	return nil
 }
 
 func TestDirClosed(t *testing.T) {
 	tests := []struct {
-		mode         os.FileMode
-		load, update string
+		mode               os.FileMode
+		load, update, keys string // whether it is not permitted, and the end of the error
 	}{
-		{0o500, "false " + tokenstore.ErrNotFound.Error(), "true "}, // read-only, as far as its owner goes
-		{0o000, "true ", "true "},
+		{0o500, "false " + tokenstore.ErrNotFound.Error(), closed, ""}, // read-only, as far as its owner goes
+		{0o000, closed, closed, closed},
 	}
 	for _, tt := range tests {
-		load, update, _ := strings.Cut(start(t, "closed", newPlainDir(t, tt.mode), "").finish(t), "\n")
-		if !strings.HasPrefix(load, tt.load) || !strings.HasPrefix(update, tt.update) {
-			t.Errorf("%v: Load %s, Update %s; want %s, %s", tt.mode, load, update, tt.load, tt.update)
+		out := start(t, "closed", newPlainDir(t, tt.mode), "").finish(t)
+		got := append(strings.Split(out, "\n"), "", "")
+		for i, want := range []string{tt.load, tt.update, tt.keys} {
+			may, advice, _ := strings.Cut(want, " ")
+			if !strings.HasPrefix(got[i], may) || !strings.HasSuffix(got[i], advice) || (got[i] == "") != (want == "") {
+				t.Errorf("%v: %s; want %s", tt.mode, out, want)
+			}
 		}
 	}
 }
+
+const closed = "true the user of this process must be able to read and write there; chown it, or choose another directory"
 
 // withUnlistableDir updates where names can't be made durable at first, since
 // the directory can't be opened.
@@ -138,6 +147,14 @@ func TestDirInsecureSaysWhatToDo(t *testing.T) {
 	}
 	wantInsecure(t, "Update", string(dir), dir.Update(t.Context(), "k", neverNext(t)))
 	wantInsecure(t, "Delete", string(dir), dir.Delete(t.Context(), "k"))
+	listed := 0
+	for _, err := range dir.Keys(t.Context()) {
+		wantInsecure(t, "Keys", string(dir), err)
+		listed++
+	}
+	if listed != 1 {
+		t.Errorf("Keys has %d elements, want one", listed)
+	}
 	os.Chmod(string(dir), 0o755) // others may see which records there are
 	wantRecord(t, dir, "k", "x")
 }
@@ -148,6 +165,10 @@ func TestDirNotADirectory(t *testing.T) {
 		t.Fatal(err)
 	}
 	wantInsecure(t, "Update", file, tokenstore.Dir(file).Update(t.Context(), "k", neverNext(t)))
+	below := tokenstore.Dir(file + "/tokens") // and advice about its owner would be no help
+	if err := below.Update(t.Context(), "k", neverNext(t)); !errors.Is(err, syscall.ENOTDIR) || strings.Contains(err.Error(), "chown") {
+		t.Errorf("Update = %v, want ENOTDIR", err)
+	}
 }
 
 func TestDirOfAnotherUser(t *testing.T) {

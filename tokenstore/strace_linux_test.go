@@ -43,6 +43,21 @@ var ops = map[string]func(ctx context.Context, dir tokenstore.Dir) error{
 		})
 	},
 	"delete": func(ctx context.Context, dir tokenstore.Dir) error { return dir.Delete(ctx, "k") },
+	"load": func(ctx context.Context, dir tokenstore.Dir) error {
+		record, err := dir.Load(ctx, "k")
+		if err == nil && string(record) != oldRecord {
+			return fmt.Errorf("loaded %q", record)
+		}
+		return err
+	},
+	"keys": func(ctx context.Context, dir tokenstore.Dir) error {
+		for _, err := range dir.Keys(ctx) {
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	},
 }
 
 func putNew(ctx context.Context, dir tokenstore.Dir) error {
@@ -159,7 +174,7 @@ type trace struct {
 // fileCalls are the calls that touch a file, with the names they have on
 // different machines.
 const fileCalls = "?openat,?newfstatat,?fstatat64,?fstat,?fstat64,?flock,?read,?pread64,?write,?pwrite64,?ftruncate,?ftruncate64," +
-	"?fsync,?fdatasync,?renameat,?renameat2,?unlinkat,?mkdirat,?close,?fchmod,?fchmodat,?linkat"
+	"?fsync,?fdatasync,?renameat,?renameat2,?unlinkat,?mkdirat,?close,?fchmod,?fchmodat,?linkat,?getdents64"
 
 // A tracer runs this test binary under strace.
 type tracer struct {
