@@ -86,6 +86,63 @@ func failRead(t *testing.T, tr *tracer, c clean, n int) {
 	}
 }
 
+// What is checked before the record is replaced is checked again, by another
+// try, where the check itself fails.
+func TestDirFailedCheckIsMadeAgain(t *testing.T) {
+	t.Parallel() // it mostly waits
+	tr := newTracer(t)
+	c := tr.clean(t, "update")
+	var jobs []func()
+	for n, call := range c.main.calls[c.main.begin:c.main.index(c.main.next, "renameat")] {
+		ofLock := strings.HasSuffix(call.name, "fstatat") && strings.Contains(call.text, "k.lock")
+		ofRecord := (call.name == "openat" || call.name == "read") && strings.Contains(call.text, "k.json")
+		if c.main.begin+n > c.main.next && (ofLock || ofRecord) {
+			jobs = append(jobs, func() { failCheck(t, tr, c, n) })
+		}
+	}
+	if len(jobs) < 4 {
+		t.Errorf("%d calls that check:\n%s", len(jobs), c.main)
+	}
+	atOnce(jobs)
+}
+
+func failCheck(t *testing.T, tr *tracer, c clean, n int) {
+	got, ok := tr.inject(t, c, n, "10s", "error=EIO", "")
+	if !ok {
+		return
+	}
+	failed := got.calls[got.begin+n]
+	again := got.index(got.begin+n+1, "openat", "k.json")
+	if strings.HasSuffix(failed.name, "fstatat") {
+		again = got.index(got.begin+n+1, failed.name, "k.lock")
+	}
+	if renamed := got.index(got.begin+n, "renameat"); got.out != "0 false 0 true <nil>" || again < 0 || again > renamed {
+		t.Errorf("EIO at %s(%s: %s:\n%s", failed.name, failed.text, got.out, got)
+	}
+	wantRecord(t, got.dir, "k", newRecord)
+}
+
+// Some errors of the system say something else than that a call failed.
+func TestDirFaultWithAMeaning(t *testing.T) {
+	t.Parallel() // it mostly waits
+	tr := newTracer(t)
+	for _, tt := range []struct {
+		op, call, file string
+		errno          syscall.Errno
+		want           string
+	}{
+		{"update", "fsync", "tokens>", syscall.EINVAL, "0 false 0 true <nil>"}, // no directory can be synced there
+		{"update", "fsync", "tokens>", syscall.ENOTSUP, "0 false 0 true <nil>"},
+		{"load", "openat", "k.json", syscall.ELOOP, "0 true 0 true tokenstore: not a safe place: "},
+	} {
+		c := tr.clean(t, tt.op)
+		n := c.main.index(c.main.begin, tt.call, tt.file) - c.main.begin
+		if got, ok := tr.inject(t, c, n, "10s", fmt.Sprintf("error=%d", int(tt.errno)), ""); ok && !strings.HasPrefix(got.out, tt.want) {
+			t.Errorf("%s with %v at %s: %s; want %s", tt.op, tt.errno, tt.call, got.out, tt.want)
+		}
+	}
+}
+
 // faults returns what there is time to try.
 func (c call) faults(t *testing.T) []syscall.Errno {
 	errnos := faults[cmp.Or(otherNames[c.name], c.name)]

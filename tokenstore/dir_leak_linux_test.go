@@ -2,6 +2,7 @@ package tokenstore_test
 
 import (
 	"context"
+	"errors"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -38,6 +39,20 @@ func TestDirFailuresLeaveNothing(t *testing.T) {
 		return []byte("new"), os.WriteFile(record, []byte(time.Now().String()), 0o600)
 	})
 	storm("lock lost", t.Context(), func(context.Context, []byte) ([]byte, error) { return []byte("new"), os.Remove(lock) })
+	held := func(ctx context.Context) error {
+		ctx, cancel := context.WithTimeout(ctx, 5*time.Millisecond)
+		defer cancel()
+		return dir.Update(ctx, "held", neverNext(t))
+	}
+	start(t, "hold", dir, "held").line(t)
+	for range 10 {
+		if err := held(t.Context()); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("held by another process: Update = %v", err)
+		}
+	}
+	if n := openBelow(string(dir)); n > 0 {
+		t.Errorf("held by another process: %d files are open", n)
+	}
 	for what, plant := range plant {
 		t.Run(what, func(t *testing.T) {
 			for _, path := range []string{record, lock} {

@@ -3,6 +3,7 @@
 package tokenstore
 
 import (
+	"fmt"
 	"math/rand/v2"
 	"path/filepath"
 	"strings"
@@ -11,6 +12,7 @@ import (
 
 func TestRule079_different_keys_have_different_safe_files(t *testing.T) {
 	t.Run("spelled", testBaseName)
+	t.Run("each character", testBaseNameOfEach)
 	t.Run("hashed", testBaseNameHashed)
 	t.Run("foreign", testSpelledKeyForeign)
 	t.Run("hostile", func(t *testing.T) {
@@ -92,6 +94,19 @@ func testBaseName(t *testing.T) {
 		}
 		if key := spelledKey(got); key != tt.key {
 			t.Errorf("spelledKey(%q) = %q, want %q", got, key, tt.key)
+		}
+	}
+}
+
+// The names are those of files which are there already, and may not change.
+func testBaseNameOfEach(t *testing.T) {
+	for c := byte('!'); c <= '~'; c++ {
+		want := string(c)
+		if !strings.Contains("abcdefghijklmnopqrstuvwxyz0123456789-_.@+=,", want) {
+			want = fmt.Sprintf("%%%02x", c)
+		}
+		if got := baseName("a" + string(c)); got != "a"+want {
+			t.Errorf("baseName of a%c is %q, want %q after the a", c, got, want)
 		}
 	}
 }

@@ -229,13 +229,15 @@ func TestRule074_dead_holder_frees_and_hung_holder_times_out(t *testing.T) {
 			t.Errorf("the other process: %v", err)
 		}
 		// A lock is held whatever its file says.
-		if err := errors.Join(os.WriteFile(filepath.Join(string(dir), "other.lock"), []byte(` {"key":"other","pid":999999999}`), 0o600)); err != nil {
-			t.Fatal(err)
-		}
-		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
-		defer cancel()
-		if err := dir.Update(ctx, "other", neverNext(t)); !errors.Is(err, context.DeadlineExceeded) {
-			t.Errorf("Update of a key that is held = %v", err)
+		for note, holder := range map[string]string{` {"key":"other","pid":999999999}`: "process 999999999", ` {"pid`: "a process unknown"} {
+			if err := os.WriteFile(filepath.Join(string(dir), "other.lock"), []byte(note), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+			defer cancel()
+			if err := dir.Update(ctx, "other", neverNext(t)); !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "held by "+holder+": ") {
+				t.Errorf("Update of a key that is held = %v, want DeadlineExceeded that names %s", err, holder)
+			}
 		}
 	})
 }

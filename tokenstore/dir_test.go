@@ -3,6 +3,7 @@ package tokenstore_test
 import (
 	"context"
 	"crypto/sha256"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -84,6 +85,29 @@ func TestDirTempFile(t *testing.T) {
 				return end()
 			})
 		})
+	}
+}
+
+// A lock file holds a note, and nothing of what it held before. The byte in front
+// is what Windows locks.
+func TestDirLockFile(t *testing.T) {
+	dir := newDir(t)
+	mustPut(t, dir, "k", "x")
+	lock := filepath.Join(string(dir), "k.lock")
+	if err := os.WriteFile(lock, []byte(strings.Repeat("x", 5000)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	mustPut(t, dir, "k", "x")
+	b, err := os.ReadFile(lock)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var note struct {
+		Key string
+		PID int
+	}
+	if err := json.Unmarshal(b[1:], &note); err != nil || note.Key != "k" || note.PID != os.Getpid() {
+		t.Errorf("the lock file holds %.200q: %v", b, err)
 	}
 }
 

@@ -74,13 +74,15 @@ func withClosedDir(dir tokenstore.Dir, _ string) error {
 func TestDirClosed(t *testing.T) {
 	tests := []struct {
 		mode               os.FileMode
+		below              string // the directory, in one that has the mode
 		load, update, keys string // whether it is not permitted, and the end of the error
 	}{
-		{0o500, "false " + tokenstore.ErrNotFound.Error(), closed, ""}, // read-only, as far as its owner goes
-		{0o000, closed, closed, closed},
+		{0o500, "", none, closed, ""}, // read-only, as far as its owner goes
+		{0o000, "", closed, closed, closed},
+		{0o300, "/tokens", none, "false next was called", ""}, // names there can't be made durable
 	}
 	for _, tt := range tests {
-		out := start(t, "closed", newPlainDir(t, tt.mode), "").finish(t)
+		out := start(t, "closed", newPlainDir(t, tt.mode)+tokenstore.Dir(tt.below), "").finish(t)
 		got := append(strings.Split(out, "\n"), "", "")
 		for i, want := range []string{tt.load, tt.update, tt.keys} {
 			may, advice, _ := strings.Cut(want, " ")
@@ -91,7 +93,10 @@ func TestDirClosed(t *testing.T) {
 	}
 }
 
-const closed = "true the user of this process must be able to read and write there; chown it, or choose another directory"
+const (
+	none   = "false tokenstore: no record"
+	closed = "true the user of this process must be able to read and write there; chown it, or choose another directory"
+)
 
 // withUnlistableDir updates where names can't be made durable at first, since
 // the directory can't be opened.
@@ -186,4 +191,13 @@ func TestDirOfAnotherUser(t *testing.T) {
 		t.Fatal(err)
 	}
 	wantInsecure(t, "Update", string(dir), dir.Update(t.Context(), "k", neverNext(t)))
+	for owner, want := range map[int]string{0: none, 1: "false " + tokenstore.ErrInsecure.Error()} { // root is nobody's other
+		dir := newPlainDir(t, 0o755)
+		if err := os.Chown(string(dir), owner, plain); err != nil {
+			t.Fatal(err)
+		}
+		if got := start(t, "closed", dir, "").finish(t); !strings.HasPrefix(got, want) {
+			t.Errorf("Load from a directory of user %d: %s; want %s", owner, got, want)
+		}
+	}
 }

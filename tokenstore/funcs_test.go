@@ -97,15 +97,23 @@ func TestFuncsRetriesSave(t *testing.T) {
 func TestFuncsSaveHangs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFuncs()
-		save, tries := f.SaveFunc, 0
+		save := f.SaveFunc
+		var tries []context.Context
 		f.SaveFunc = func(ctx context.Context, key string, record []byte) error {
-			if tries++; tries == 1 {
+			if tries = append(tries, ctx); len(tries) == 1 {
+				began := time.Now()
 				<-ctx.Done()
+				if took := time.Since(began); took != 10*time.Second {
+					t.Errorf("it was cut off after %v, want 10 seconds", took)
+				}
 				return ctx.Err()
 			}
 			return save(ctx, key, record)
 		}
 		mustPut(t, f, "k", "new")
+		if len(tries) != 2 || tries[1].Err() == nil {
+			t.Errorf("%d tries, want two, whose contexts are over", len(tries))
+		}
 		wantRecord(t, f, "k", "new")
 	})
 }

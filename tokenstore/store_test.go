@@ -37,14 +37,16 @@ func TestVisibleCharacters(t *testing.T) {
 
 // A store that can't list its keys says so in the sequence.
 func TestKeysUnsupportedIsTold(t *testing.T) {
-	n := 0
-	for key, err := range tokenstore.Keys(t.Context(), bare{}) {
-		if n++; key != "" || !errors.Is(err, errors.ErrUnsupported) {
-			t.Errorf("key %q, %v; want ErrUnsupported", key, err)
+	for _, s := range []tokenstore.Store{bare{}, new(tokenstore.Funcs)} {
+		n := 0
+		for key, err := range tokenstore.Keys(t.Context(), s) {
+			if n++; key != "" || !errors.Is(err, errors.ErrUnsupported) {
+				t.Errorf("%T: key %q, %v; want ErrUnsupported", s, key, err)
+			}
 		}
-	}
-	if n != 1 {
-		t.Errorf("the sequence has %d elements, want one", n)
+		if n != 1 {
+			t.Errorf("%T: the sequence has %d elements, want one", s, n)
+		}
 	}
 }
 

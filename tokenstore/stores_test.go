@@ -151,13 +151,3 @@ func keysOf(t *testing.T, s tokenstore.Store) []string {
 }
 
 type bare struct{ tokenstore.Store }
-
-func TestKeysUnsupported(t *testing.T) {
-	for _, s := range []tokenstore.Store{bare{}, new(tokenstore.Funcs)} {
-		for _, err := range tokenstore.Keys(t.Context(), s) {
-			if !errors.Is(err, errors.ErrUnsupported) {
-				t.Errorf("Keys(%T) = %v, want ErrUnsupported", s, err)
-			}
-		}
-	}
-}
