@@ -151,3 +151,39 @@ func keysOf(t *testing.T, s tokenstore.Store) []string {
 }
 
 type bare struct{ tokenstore.Store }
+
+func TestStoreListsItsKeys(t *testing.T) {
+	each(t, func(t *testing.T, s tokenstore.Store) {
+		for _, want := range [][]string{nil, {"a"}, {"a", "b"}} {
+			if len(want) > 0 {
+				mustPut(t, s, want[len(want)-1], "x")
+			}
+			if got := keysOf(t, s); !slices.Equal(got, want) {
+				t.Errorf("Keys = %q, want %q", got, want)
+			}
+		}
+	})
+}
+
+// Memory and Dir read nothing for a context that is over, and say why. What a
+// Funcs does is its closures' business.
+func TestStoreReadsWithinItsContext(t *testing.T) {
+	for name, s := range map[string]tokenstore.Store{"Memory": new(tokenstore.Memory), "Dir": newDir(t)} {
+		mustPut(t, s, "a", "x")
+		mustPut(t, s, "b", "x")
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		if b, err := s.Load(ctx, "a"); b != nil || !errors.Is(err, context.Canceled) {
+			t.Errorf("%s: Load = %q, %v; want Canceled", name, b, err)
+		}
+		n := 0
+		for key, err := range tokenstore.Keys(ctx, s) {
+			if n++; key != "" || !errors.Is(err, context.Canceled) {
+				t.Errorf("%s: Keys has %q, %v; want Canceled", name, key, err)
+			}
+		}
+		if n != 1 {
+			t.Errorf("%s: Keys has %d elements, want one", name, n)
+		}
+	}
+}
