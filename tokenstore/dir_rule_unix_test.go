@@ -23,15 +23,18 @@ func init() {
 	helpers["guard"] = guardOn
 }
 
-// readOn reads the record of grow until arg, a duration, has passed, and prints
-// how many different ones it saw.
+// readOn reads the record of grow until arg, a duration, has passed and it saw
+// two different ones, which takes longer on a busy machine.
 func readOn(dir tokenstore.Dir, arg string) error {
 	long, err := time.ParseDuration(arg)
 	if err != nil {
 		return err
 	}
 	last, seen := 0, 0
-	for end := time.Now().Add(long); time.Now().Before(end); {
+	for began := time.Now(); time.Since(began) < long || seen < 2; {
+		if time.Since(began) > long+30*time.Second {
+			return fmt.Errorf("saw %d records", seen)
+		}
 		record, err := dir.Load(context.Background(), "k")
 		if errors.Is(err, tokenstore.ErrNotFound) && last == 0 {
 			continue
@@ -47,7 +50,6 @@ func readOn(dir tokenstore.Dir, arg string) error {
 			last, seen = n, seen+1
 		}
 	}
-	fmt.Print(seen)
 	return nil
 }
 
@@ -68,9 +70,7 @@ func TestRule070_readers_see_whole_records(t *testing.T) {
 		readers = append(readers, start(t, "read", dir, (testenv.Time(t)/4).String()))
 	}
 	for _, p := range readers {
-		if seen, _ := strconv.Atoi(p.finish(t)); seen < 2 {
-			t.Errorf("a reader saw %d records", seen)
-		}
+		p.finish(t)
 	}
 }
 
