@@ -145,6 +145,12 @@ func TestDirInsecureSaysWhatToDo(t *testing.T) {
 		t.Errorf("Load = %v, want %s", err, want)
 	}
 	os.Chmod(record, 0o600)
+	link := string(dir) + "/link.json"
+	os.Symlink(record, link)
+	_, err = dir.Load(t.Context(), "link")
+	if want := link + " is a symbolic link; put the file itself there"; err == nil || !strings.HasSuffix(err.Error(), want) {
+		t.Errorf("Load = %v, want %s", err, want)
+	}
 	os.Chmod(string(dir), 0o770)
 	_, err = dir.Load(t.Context(), "k")
 	if want := fmt.Sprintf("%s has mode 0770, so that others can put files there; choose a directory of the program's own, such as %q", dir, string(dir)+"/tokens"); err == nil || !strings.HasSuffix(err.Error(), want) {
