@@ -122,23 +122,43 @@ func failCheck(t *testing.T, tr *tracer, c clean, n int) {
 	wantRecord(t, got.dir, "k", newRecord)
 }
 
-// Some errors of the system say something else than that a call failed.
+// What the system says matters in some places, and in others that it is not
+// passed over.
 func TestDirFaultWithAMeaning(t *testing.T) {
 	t.Parallel() // it mostly waits
 	tr := newTracer(t)
 	for _, tt := range []struct {
-		op, call, file string
+		op, call, file string // the last call of the operation for such a file
 		errno          syscall.Errno
-		want           string
+		want, record   string
 	}{
-		{"update", "fsync", "tokens>", syscall.EINVAL, "0 false 0 true <nil>"}, // no directory can be synced there
-		{"update", "fsync", "tokens>", syscall.ENOTSUP, "0 false 0 true <nil>"},
-		{"load", "openat", "k.json", syscall.ELOOP, "0 true 0 true tokenstore: not a safe place: "},
+		{"update", "fsync", "tokens>", syscall.EINVAL, "0 false 0 true <nil>", newRecord}, // no directory can be synced there
+		{"update", "fsync", "tokens>", syscall.ENOTSUP, "0 false 0 true <nil>", newRecord},
+		{"load", "openat", "k.json", syscall.ELOOP, "0 true 0 true tokenstore: not a safe place: ", oldRecord},
+		{"short", "ftruncate", ".tmp", syscall.EIO, "0 false 0 true <nil>", "n"}, // what is reserved is no part of the record
+		{"unchanged", "openat", ".tmp", syscall.EMFILE, "24 true 0 true ", oldRecord},
+		{"unchanged", "pwrite64", "k.lock", syscall.EIO, "5 true 0 true ", oldRecord}, // nobody would clear the temporary file away
+		{"delete", "pwrite64", "k.lock", syscall.EIO, "5 true 0 true ", oldRecord},
+		{"first", "fsync", "/a>", syscall.EIO, "5 true 0 true ", ""}, // the directory might be gone after a crash
 	} {
 		c := tr.clean(t, tt.op)
-		n := c.main.index(c.main.begin, tt.call, tt.file) - c.main.begin
-		if got, ok := tr.inject(t, c, n, "10s", fmt.Sprintf("error=%d", int(tt.errno)), ""); ok && !strings.HasPrefix(got.out, tt.want) {
+		n := -1
+		for i, call := range c.main.calls[c.main.begin:c.main.end] {
+			if strings.HasPrefix(call.name, tt.call) && strings.Contains(call.text, tt.file) {
+				n = i
+			}
+		}
+		got, ok := tr.inject(t, c, n, "10s", fmt.Sprintf("error=%d", int(tt.errno)), "")
+		if !ok {
+			continue
+		}
+		if !strings.HasPrefix(got.out, tt.want) {
 			t.Errorf("%s with %v at %s: %s; want %s", tt.op, tt.errno, tt.call, got.out, tt.want)
+		}
+		if tt.record == "" {
+			wantNone(t, got.dir, "k")
+		} else {
+			wantRecord(t, got.dir, "k", tt.record)
 		}
 	}
 }

@@ -31,6 +31,7 @@ func mark(what string) { os.Lstat("/freshet-mark-" + what) }
 var ops = map[string]func(ctx context.Context, dir tokenstore.Dir) error{
 	"first":  putNew,
 	"update": putNew,
+	"short":  func(ctx context.Context, dir tokenstore.Dir) error { return dir.Update(ctx, "k", put("n")) },
 	"unchanged": func(ctx context.Context, dir tokenstore.Dir) error {
 		return dir.Update(ctx, "k", func(context.Context, []byte) ([]byte, error) {
 			mark("next")
