@@ -139,7 +139,8 @@ func TestDirFaultWithAMeaning(t *testing.T) {
 		{"unchanged", "openat", ".tmp", syscall.EMFILE, "24 true 0 true ", oldRecord},
 		{"unchanged", "pwrite64", "k.lock", syscall.EIO, "5 true 0 true ", oldRecord}, // nobody would clear the temporary file away
 		{"delete", "pwrite64", "k.lock", syscall.EIO, "5 true 0 true ", oldRecord},
-		{"first", "fsync", "/a>", syscall.EIO, "5 true 0 true ", ""}, // the directory might be gone after a crash
+		{"first", "fsync", "k.lock", syscall.EIO, "5 true 0 true ", ""}, // Keys may need it
+		{"first", "fsync", "/a>", syscall.EIO, "5 true 0 true ", ""},    // the directory might be gone after a crash
 	} {
 		c := tr.clean(t, tt.op)
 		n := -1
