@@ -149,7 +149,11 @@ func TestDirFaultWithAMeaning(t *testing.T) {
 				n = i
 			}
 		}
-		got, ok := tr.inject(t, c, n, "10s", fmt.Sprintf("error=%d", int(tt.errno)), "")
+		repeat := ""
+		if tt.op == "update" { // or one more try would hide it
+			repeat = "+"
+		}
+		got, ok := tr.inject(t, c, n, "2s", fmt.Sprintf("error=%d", int(tt.errno)), repeat)
 		if !ok {
 			continue
 		}
