@@ -59,7 +59,7 @@ func (a *ahead) add(b []byte, over bool, err error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.begin = append(a.begin, b...)
-	a.over = a.over || over
+	a.over = over
 	if a.err == nil {
 		a.err = err
 	}

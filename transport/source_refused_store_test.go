@@ -144,3 +144,31 @@ func wantVersion(t *testing.T, re *transport.RefreshError) {
 		t.Errorf("error %v, want ErrVersion and ErrCorrupt", re)
 	}
 }
+
+// A fickleStore says of what it has just written that it can't be read.
+type fickleStore struct {
+	tokenstore.Memory
+	deletes int
+}
+
+func (s *fickleStore) Update(ctx context.Context, key string, next func(context.Context, []byte) ([]byte, error)) error {
+	return errors.Join(s.Memory.Update(ctx, key, next), tokenstore.ErrCorrupt)
+}
+
+func (s *fickleStore) Delete(ctx context.Context, key string) error {
+	s.deletes++
+	return s.Memory.Delete(ctx, key)
+}
+
+// A login deletes what can't be read, and never what it has written itself: that
+// may be the only copy.
+func TestSet_does_not_delete_what_it_has_written(t *testing.T) {
+	bubble(t, "", func(t *testing.T) {
+		store, srv := new(fickleStore), &server{lifetime: time.Hour}
+		src := newSource(t, transport.SourceConfig{Refresh: srv.refresh, Store: store, Key: "session"})
+		wantKind(t, transport.Token{}, src.Set(t.Context(), srv.login()), transport.StoreFailed)
+		if store.deletes != 0 {
+			t.Errorf("%d deletes", store.deletes)
+		}
+	})
+}
