@@ -277,3 +277,31 @@ func testHungHolder(t *testing.T) {
 		}
 	})
 }
+
+// A lock file that goes between the moment at which it is locked and the one at
+// which it is opened is made anew: nobody is told that a file is missing.
+func TestDirLockFileGoesAgainAndAgain(t *testing.T) {
+	t.Parallel() // it mostly waits
+	dir := newDir(t)
+	mustPut(t, dir, "k", "old")
+	stop, stopped := make(chan struct{}), make(chan struct{})
+	defer func() { close(stop); <-stopped }()
+	go func() {
+		defer close(stopped)
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+				os.Remove(filepath.Join(string(dir), "k.lock"))
+			}
+		}
+	}()
+	for range 30 {
+		err := dir.Update(t.Context(), "k", func(context.Context, []byte) ([]byte, error) { return nil, tokenstore.ErrUnchanged })
+		if err != nil {
+			t.Fatalf("Update = %v", err)
+		}
+	}
+	wantRecord(t, dir, "k", "old")
+}
