@@ -17,13 +17,15 @@ import (
 	"time"
 
 	"github.com/gofrs/flock"
+
+	"github.com/freshet-go/freshet/tokenstore/internal/keylock"
 )
 
 // dirLocks has those who wait for a lock file within this process queue up here
 // first: a channel is fairer than polling, and costs no file descriptors.
 // Exclusion does not rest on it, so it doesn't matter that one file may have
 // several names.
-var dirLocks keyLocks
+var dirLocks keylock.Locks
 
 // A holder holds the lock of a key.
 type holder struct {
@@ -46,7 +48,7 @@ func (h *holder) lockPath() string { return h.dir.path(h.base + lockSuffix) }
 // signs the lock file.
 func (d Dir) lock(ctx context.Context, key string) (*holder, error) {
 	h := &holder{dir: d, base: baseName(key), key: key}
-	unlock, err := dirLocks.lock(ctx, h.lockPath())
+	unlock, err := dirLocks.Lock(ctx, h.lockPath())
 	if err != nil {
 		return nil, fmt.Errorf("tokenstore: waited for %s, held by this process: %w", h.lockPath(), err)
 	}

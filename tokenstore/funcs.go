@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"iter"
 	"time"
+
+	"github.com/freshet-go/freshet/tokenstore/internal/keylock"
 )
 
 // Funcs makes a [Store] of closures, for one process: Updates of a key exclude
@@ -43,7 +45,7 @@ type Funcs struct {
 	// KeysFunc returns the keys; see [Keys].
 	KeysFunc func(ctx context.Context) iter.Seq2[string, error]
 
-	updates keyLocks
+	updates keylock.Locks
 }
 
 // saveTimeout bounds one call of a SaveFunc, so that one which hangs with its
@@ -125,7 +127,7 @@ func (f *Funcs) lock(ctx context.Context, key string) (unlock func(), err error)
 	if err := CheckKey(key); err != nil {
 		return nil, err
 	}
-	unlock, err = f.updates.lock(ctx, key)
+	unlock, err = f.updates.Lock(ctx, key)
 	if err != nil {
 		return nil, fmt.Errorf("tokenstore: waiting for key %q: %w", key, err)
 	}

@@ -7,6 +7,8 @@ import (
 	"maps"
 	"slices"
 	"sync"
+
+	"github.com/freshet-go/freshet/tokenstore/internal/keylock"
 )
 
 // Memory is a [Store] that lasts as long as the process: for tests, for
@@ -16,7 +18,7 @@ import (
 // on their way in and out. It starts no goroutine, and its waits are durable
 // ones to testing/synctest.
 type Memory struct {
-	updates keyLocks
+	updates keylock.Locks
 
 	mu      sync.RWMutex      // guards records; never held while next runs
 	records map[string]Secret // which fmt can't print, wherever it finds a Memory
@@ -91,7 +93,7 @@ func (m *Memory) lock(ctx context.Context, key string) (unlock func(), err error
 	if err := CheckKey(key); err != nil {
 		return nil, err
 	}
-	unlock, err = m.updates.lock(ctx, key)
+	unlock, err = m.updates.Lock(ctx, key)
 	if err != nil {
 		return nil, fmt.Errorf("tokenstore: waiting for key %q: %w", key, err)
 	}

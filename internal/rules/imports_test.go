@@ -29,8 +29,20 @@ var forTests = []string{"testing", "testing/...", module + "/internal/testserver
 // layers are all packages of the module. Arrows point from a layer to those
 // before it, and to nothing else.
 var layers = []layer{{
+	path:    "tokenstore/internal/keylock",
+	without: forTests,
+}, {
 	path:    "tokenstore",
+	own:     []string{"tokenstore/internal/keylock"},
 	outside: []string{"github.com/gofrs/flock"},
+	without: append([]string{"net/http"}, forTests...),
+}, {
+	path:    "tokenstore/internal/lease",
+	own:     []string{"tokenstore", "tokenstore/internal/keylock"},
+	without: append([]string{"net/http"}, forTests...),
+}, {
+	path:    "tokenstore/sqlstore", // the drivers are the program's
+	own:     []string{"tokenstore", "tokenstore/internal/lease"},
 	without: append([]string{"net/http"}, forTests...),
 }, {
 	path: "tokenstore/storetest",
