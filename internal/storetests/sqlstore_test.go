@@ -117,4 +117,3 @@ func TestSQLStore(t *testing.T) {
 		})
 	}
 }
-
