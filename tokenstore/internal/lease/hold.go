@@ -137,9 +137,19 @@ func (h *hold) save(ctx context.Context, record []byte) error {
 }
 
 func (h *hold) commit(ctx context.Context, record []byte) (ok bool, err error) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), h.store.patience())
+	limit := h.store.patience()
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), limit) // for drivers that do not heed it
 	defer cancel()
-	return h.store.Table.Commit(ctx, h.key, h.owner, h.row.Version, record)
+	answer := make(chan bool, 1)
+	err = detach(ctx, limit, func(ctx context.Context) error {
+		ok, err := h.store.Table.Commit(ctx, h.key, h.owner, h.row.Version, record)
+		answer <- ok
+		return err
+	}, nil)
+	if err != nil {
+		return false, err
+	}
+	return <-answer, nil
 }
 
 // A watch is kept of a lease that has run out. What it has seen counts only if it
