@@ -49,6 +49,11 @@ var (
 	// the user must sign in again.
 	ErrLoginRequired = errors.New("transport: login required")
 
+	// ErrIdentity says that the record under the session's key is another
+	// session's: of another issuer, client or account. It is not used, and
+	// stays where it is until a login replaces it.
+	ErrIdentity = errors.New("transport: the stored record is of another session")
+
 	// ErrClosed is what a [Source] returns after its Close.
 	ErrClosed = errors.New("transport: source closed")
 )

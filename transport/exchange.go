@@ -35,6 +35,9 @@ type exchange struct {
 	sent     bool               // the server was asked
 	err      error              // of the answer that brought made
 	settled  bool               // what was written is known to be; guarded by s.mu
+
+	ended   []*tokenstore.Record // whose tokens a logout has revoked, or tried to
+	revoked error                // what became of that
 }
 
 // wrote returns what the Update wrote.
@@ -47,7 +50,7 @@ func (x *exchange) wrote() *tokenstore.Record {
 
 // reconcile is the function of an Update that only settles which record is the
 // truth: memory's where it is newer, and that is written; else the stored one.
-func (x *exchange) reconcile(_ context.Context, stored *tokenstore.Record, unreadable error) (*tokenstore.Record, error) {
+func (x *exchange) reconcile(ctx context.Context, stored *tokenstore.Record, unreadable error) (*tokenstore.Record, error) {
 	held := x.s.held()
 	if unreadable != nil && (held.Generation != firstGeneration || errors.Is(unreadable, tokenstore.ErrVersion)) {
 		return nil, unreadable // only a login replaces what can't be read
@@ -58,6 +61,9 @@ func (x *exchange) reconcile(_ context.Context, stored *tokenstore.Record, unrea
 	}
 	if err := x.s.refused(held); err != nil && !held.Ended && !stored.Exists() {
 		return nil, err
+	}
+	if held.Ended {
+		x.revoke(ctx, stored)
 	}
 	x.restored, x.gone = held, !stored.Exists()
 	return held, nil
@@ -181,6 +187,7 @@ func (x *exchange) follow(made *tokenstore.Record, start time.Time, err error) e
 	if !x.took.Exists() {
 		made.Session = tokenstore.NewSessionID("")
 	}
+	x.s.cfg.identify(made)
 	made.Generation = x.took.Generation + 1
 	bad := tokenstore.CheckToken(made.RefreshToken.Reveal())
 	if bad != nil || made.RefreshToken.IsZero() {

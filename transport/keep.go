@@ -2,6 +2,7 @@ package transport
 
 import (
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/freshet-go/freshet/tokenstore"
@@ -21,11 +22,20 @@ type unsaved struct {
 func (s *Source) keep(x *exchange, err error) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if x.settled || outranks(s.heldLocked(), x.wrote()) {
+	if x.settled {
 		return false
 	}
 	x.settled = err != nil // a timer may come late: what became of x is known
+	if held := s.heldLocked(); outranks(held, x.wrote()) {
+		if x.settled && x.made != nil {
+			s.orphanLocked(x.made, held)
+		}
+		return false
+	}
 	if s.unsaved == nil || s.unsaved.record != x.wrote() {
+		if s.unsaved != nil && !slices.Contains(x.ended, s.unsaved.record) {
+			s.orphanLocked(s.unsaved.record, x.wrote())
+		}
 		s.unsaved = &unsaved{record: x.wrote(), since: time.Now()}
 		s.publishLocked(x.wrote(), true)
 	}
@@ -37,22 +47,29 @@ func (s *Source) keep(x *exchange, err error) bool {
 func (s *Source) stored(x *exchange) {
 	s.mu.Lock()
 	x.settled = true
-	kept := s.settleLocked(x.wrote(), true)
+	kept, orphans := s.settleLocked(x.wrote(), x.ended, true)
 	s.mu.Unlock()
+	s.bury(orphans)
 	if !s.tellSaved(kept, x.wrote()) && x.restored != nil {
 		s.watch.restored(Restored{s.subject(""), x.gone})
 	}
 }
 
 // settleLocked makes rec, which is stored, the record of this process, unless
-// that has a newer one. It returns what was unsaved and is so no more.
-func (s *Source) settleLocked(rec *tokenstore.Record, own bool) (kept *unsaved) {
-	if outranks(s.heldLocked(), rec) {
-		return nil
+// that has a newer one. It returns what was unsaved and is so no more, and what is
+// to be revoked now, but for what was.
+func (s *Source) settleLocked(rec *tokenstore.Record, revoked []*tokenstore.Record, own bool) (kept *unsaved, orphans []*tokenstore.Record) {
+	held := s.heldLocked()
+	if outranks(held, rec) {
+		return nil, nil
+	}
+	if s.unsaved != nil || rec.Ended && rec.Generation <= held.Generation { // the logout did not know of it
+		s.orphanLocked(held, rec)
 	}
 	kept, s.unsaved = s.unsaved, nil
+	orphans, s.orphans = s.orphans, nil
 	s.publishLocked(rec, own)
-	return kept
+	return kept, slices.DeleteFunc(orphans, func(o *tokenstore.Record) bool { return slices.Contains(revoked, o) })
 }
 
 // tellSaved tells that rec, which is stored, was kept in memory before. It
@@ -69,8 +86,9 @@ func (s *Source) tellSaved(kept *unsaved, rec *tokenstore.Record) bool {
 // adopt makes rec, which is stored, the record of this process.
 func (s *Source) adopt(rec *tokenstore.Record) {
 	s.mu.Lock()
-	kept := s.settleLocked(rec, false)
+	kept, orphans := s.settleLocked(rec, nil, false)
 	s.mu.Unlock()
+	s.bury(orphans)
 	s.tellSaved(kept, rec) // it was written although the store said it failed
 }
 

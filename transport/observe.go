@@ -28,6 +28,11 @@ type Observer struct {
 	Rejected func(Rejected)
 	// LoginRequired is called when a refresh finds that the session is over.
 	LoginRequired func(LoginRequiredEvent)
+	// LoggedOut is called for each Logout that ended a session.
+	LoggedOut func(LoggedOut)
+	// Revoked is called when the server was asked to revoke tokens: by a logout,
+	// or because they came too late for a login or a logout.
+	Revoked func(Revoked)
 	// Breaker is called when the breaker opens or closes.
 	Breaker func(Breaker)
 	// Bare is called for a request that went out without a token because its
@@ -117,6 +122,18 @@ type LoginRequiredEvent struct {
 	Err error
 }
 
+// LoggedOut says that a session was ended.
+type LoggedOut struct {
+	Subject
+	Err error // ErrNotRevoked, if the server does not know of it
+}
+
+// Revoked says what became of revoking tokens.
+type Revoked struct {
+	Subject
+	Err error // ErrNotRevoked, if the server may still take them
+}
+
 // Breaker says that refreshing after 401s was stopped, or goes on, because an
 // API rejects every fresh token.
 type Breaker struct {
@@ -200,6 +217,20 @@ func (w watch) rejected(e Rejected) {
 func (w watch) loginRequired(e LoginRequiredEvent) {
 	w.line(slog.LevelWarn, "login required", e.Subject, "err", e.Err)
 	tell(w.observer.LoginRequired, e)
+}
+
+func (w watch) loggedOut(e LoggedOut) {
+	w.line(slog.LevelInfo, "logged out", e.Subject, "err", e.Err)
+	tell(w.observer.LoggedOut, e)
+}
+
+func (w watch) revoked(e Revoked) {
+	if e.Err != nil {
+		w.line(slog.LevelWarn, "tokens not revoked", e.Subject, "err", e.Err)
+	} else {
+		w.line(slog.LevelInfo, "tokens revoked", e.Subject)
+	}
+	tell(w.observer.Revoked, e)
 }
 
 func (w watch) breaker(e Breaker) {

@@ -23,6 +23,7 @@ import (
 // the store could not be read: it might hold what came of that seed.
 func (s *Source) Set(ctx context.Context, rec tokenstore.Record) error {
 	rec = rec.Clone()
+	s.cfg.identify(&rec)
 	if err := firstRecord(&rec); err != nil {
 		return err
 	}
@@ -76,7 +77,11 @@ func (s *Source) set(rec *tokenstore.Record, answer func(error)) {
 	defer s.keepSaving()
 	defer answer(&RefreshError{Kind: StoreFailed, Err: errGone}) // an observer may do that
 	x := &exchange{s: s}
-	if err := s.takeOver(nil); err != nil {
+	take := func() error { return s.takeOver(nil) }
+	if rec.Seed != "" && rec.Seed == s.held().Seed { // that session goes on: what it is saving must not be given up
+		take = s.takeTurn
+	}
+	if err := take(); err != nil {
 		s.setUnsaved(x, rec, err, answer)
 		return
 	}
@@ -142,7 +147,7 @@ func (s *Source) begun() {
 
 // Forget deletes the record, readable or not, from the store and from the memory
 // of this process. Nothing is revoked, and another process that holds the
-// session writes it again.
+// session writes it again: [Source.Logout] ends a session.
 func (s *Source) Forget(ctx context.Context) error {
 	return s.detach(ctx, func(answer func(error)) {
 		err := s.forget(ctx)
@@ -163,7 +168,7 @@ func (s *Source) forget(ctx context.Context) error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.unsaved = nil
+	s.unsaved, s.orphans = nil, nil
 	s.cur.Store(nil)
 	s.pause, s.refusal, s.breaker = pause{}, refusal{}, breaker{}
 	return nil

@@ -47,6 +47,7 @@ type Source struct {
 	gaveUp  bool                    // Close has returned
 	saver   bool                    // a goroutine tries to save unsaved
 	unsaved *unsaved                // what the store is not known to hold
+	orphans []*tokenstore.Record    // once unsaved, to be revoked when what took their place is stored
 	abort   context.CancelCauseFunc // ends the Update that is under way
 	writing bool                    // that Update has a record to write
 	pause   pause

@@ -1,6 +1,7 @@
 package transport
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -25,6 +26,18 @@ type SourceConfig struct {
 
 	// Key is the record's key in Store. It is required with a Store.
 	Key string
+
+	// Issuer, ClientID and Account say whose session it is; see
+	// [tokenstore.Record]. They are written into its records, and a stored
+	// record that has others is not taken: the error is [ErrIdentity], and only
+	// Set replaces it. If Issuer is empty, records are taken as they are.
+	Issuer, ClientID, Account string
+
+	// Revoke tells the server that the tokens of a record are not used any more
+	// (RFC 7009). Logout calls it, with the store's exclusion held, and it is
+	// called for tokens that come too late for a login or a logout. Its context
+	// ends after RefreshTimeout. If nil, a logout is known here alone.
+	Revoke func(ctx context.Context, rec tokenstore.Record) error
 
 	// RefreshBefore is how long before its expiry a token is refreshed, at the
 	// most: it is never more than a quarter of the token's lifetime, and less a
@@ -66,6 +79,21 @@ func (c *SourceConfig) refreshTimeout() time.Duration {
 // exclusionTimeout bounds the wait for the store's exclusion: as long as another
 // process may take for a refresh and the saving of it.
 func (c *SourceConfig) exclusionTimeout() time.Duration { return 2 * c.refreshTimeout() }
+
+// identify writes into rec whose it is.
+func (c *SourceConfig) identify(rec *tokenstore.Record) {
+	if c.Issuer != "" {
+		rec.Issuer, rec.ClientID, rec.Account = c.Issuer, c.ClientID, c.Account
+	}
+}
+
+// owns returns an error that is ErrIdentity if rec is somebody else's.
+func (c *SourceConfig) owns(rec *tokenstore.Record) error {
+	if c.Issuer == "" || rec.Issuer == c.Issuer && rec.ClientID == c.ClientID && rec.Account == c.Account {
+		return nil
+	}
+	return fmt.Errorf("%w: issuer %.200q, client %.200q, account %.200q", ErrIdentity, rec.Issuer, rec.ClientID, rec.Account)
+}
 
 func (c *SourceConfig) check() error {
 	var errs []error

@@ -38,7 +38,7 @@ func TestTombstone(t *testing.T) {
 		shelf.put(t, tombstone(shelf.record(t)))
 		src := newSource(t, shelf.config(srv, nil))
 		wantError(t, src, transport.LoginRequired)
-		if st := src.Status(); st.State != transport.StateLoginRequired {
+		if st := src.Status(); st.State != transport.StateLoggedOut {
 			t.Errorf("Status = %+v", st)
 		}
 		srv.wantCalls(t, 2)

@@ -1,6 +1,7 @@
 package transport_test
 
 import (
+	"errors"
 	"runtime"
 	"testing"
 	"testing/synctest"
@@ -144,7 +145,7 @@ func TestStatus(t *testing.T) {
 		ended.Account = "ann"
 		shelf.put(t, ended)
 		wantError(t, src, transport.LoginRequired)
-		if st := src.Status(); st.State != transport.StateLoginRequired || !st.Expiry.IsZero() {
+		if st := src.Status(); st.State != transport.StateLoggedOut || !errors.Is(st.Err, transport.ErrLoginRequired) || !st.Expiry.IsZero() {
 			t.Errorf("Status after a logout %+v", st)
 		}
 	})

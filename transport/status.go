@@ -16,6 +16,7 @@ const (
 	StateStale         State = "stale"   // served, and due for a refresh
 	StateExpired       State = "expired" // refreshed when it is asked for
 	StateLoginRequired State = "login required"
+	StateLoggedOut     State = "logged out" // a login is required, because of a logout
 )
 
 // A Status is how a session stands, for health checks.
@@ -47,7 +48,9 @@ func (s *Source) Status() Status {
 		st.Issued, st.Expiry = t.access.Issued, t.access.Expiry
 	}
 	st.State = s.stateLocked(t, rec, now)
-	if s.pause.err != nil {
+	if rec.Ended {
+		st.Err = &RefreshError{Kind: LoginRequired, Err: errEnded}
+	} else if s.pause.err != nil {
 		st.Err = own(s.pause.err)
 		st.RetryAfter = s.pause.span(t.freshness(now)).left(now)
 	}
@@ -62,7 +65,9 @@ func (s *Source) stateLocked(t *issue, rec *tokenstore.Record, now time.Time) St
 		return StateStale
 	}
 	switch {
-	case rec.Ended, s.pause.err != nil && s.pause.err.Kind == LoginRequired:
+	case rec.Ended:
+		return StateLoggedOut
+	case s.pause.err != nil && s.pause.err.Kind == LoginRequired:
 		return StateLoginRequired
 	case !rec.Exists():
 		return StateUnknown

@@ -78,7 +78,7 @@ func (s *Source) load() (*tokenstore.Record, error) {
 		if err != nil {
 			return nil, err
 		}
-		return decode(b)
+		return s.decode(b)
 	case <-over.C:
 		return nil, errLoad
 	}
@@ -104,7 +104,7 @@ func (s *Source) update(next func(ctx context.Context, stored *tokenstore.Record
 		if !wait.Stop() {
 			return nil, errExclusion
 		}
-		stored, unreadable := decode(old)
+		stored, unreadable := s.decode(old)
 		made, err := next(ctx, stored, unreadable)
 		if err != nil {
 			return nil, err
@@ -142,12 +142,26 @@ func once(next func(context.Context, []byte) ([]byte, error)) func(context.Conte
 	}
 }
 
-func decode(b []byte) (*tokenstore.Record, error) {
+// decode returns the record, or the zero Record for none. One of another session
+// counts as one that can't be read.
+func (s *Source) decode(b []byte) (*tokenstore.Record, error) {
 	if b == nil {
 		return new(tokenstore.Record), nil
 	}
 	rec, err := tokenstore.DecodeRecord(b)
-	return &rec, err
+	if err != nil {
+		return new(tokenstore.Record), err
+	}
+	if err := s.cfg.owns(&rec); err != nil {
+		return new(tokenstore.Record), err
+	}
+	return &rec, nil
+}
+
+// unreadable reports whether err says that what is stored is no record of this
+// session.
+func unreadable(err error) bool {
+	return errors.Is(err, tokenstore.ErrCorrupt) || errors.Is(err, ErrIdentity)
 }
 
 // encode encodes rec, which may have to lose what is optional: that must not

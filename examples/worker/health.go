@@ -20,7 +20,7 @@ import (
 //     anew helps in neither case, so this is for alarms and readiness probes, and
 //     not for a probe that kills.
 func health(st transport.Status) (code int, reason string) {
-	over := st.State == transport.StateLoginRequired || errors.Is(st.Err, client.ErrLoginRequired)
+	over := errors.Is(st.Err, client.ErrLoginRequired)
 	switch {
 	case over && hasToken(st):
 		return http.StatusServiceUnavailable, "login required: jobs go on until the token expires"
