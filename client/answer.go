@@ -15,6 +15,7 @@ import (
 // An answer is what a token endpoint said (RFC 6749 §5.1, §5.2), taken apart and
 // not yet judged. Members that are optional are read for what they are worth.
 type answer struct {
+	from       string // the name of the endpoint
 	status     int
 	began      time.Time // when the request began
 	retryAfter time.Duration

@@ -25,7 +25,8 @@ var ErrLoginRequired = transport.ErrLoginRequired
 type Client struct {
 	cfg       *Config // a copy, without the client's secret; a pointer, so that fmt does not find it
 	endpoint  *tokenEndpoint
-	transport *transport.Transport // that of its sessions, but for their tokens
+	revoke    func(ctx context.Context, rec tokenstore.Record) error // nil without a revocation endpoint
+	transport *transport.Transport                                   // that of its sessions, but for their tokens
 
 	mu       sync.Mutex // guards what follows
 	sessions map[string]*Session
@@ -44,6 +45,9 @@ func New(cfg Config) (*Client, error) {
 		cfg.Store = new(tokenstore.Memory)
 	}
 	c := &Client{cfg: &cfg, endpoint: newTokenEndpoint(cfg), sessions: make(map[string]*Session)}
+	if e := newRevocationEndpoint(cfg, c.endpoint); e != nil {
+		c.revoke = e.revoke
+	}
 	var err error
 	if c.transport, err = cfg.transport(c.endpoint.refresh); err != nil {
 		return nil, err

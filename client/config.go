@@ -31,6 +31,12 @@ type Config struct {
 	// Endpoint has the server's URLs. Its AuthStyle counts where Auth is nil.
 	Endpoint oauth2.Endpoint
 
+	// RevocationURL is the server's revocation endpoint (RFC 7009), which
+	// [Session.Logout] tells that the tokens are not used any more. If empty, a
+	// logout is known here alone, and the tokens end at the server by
+	// themselves.
+	RevocationURL string
+
 	// ClientID and ClientSecret are what the server gave the program when it
 	// was registered. Public clients have no secret.
 	ClientID     string

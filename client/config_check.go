@@ -60,6 +60,9 @@ func (c *Config) checkServer(p *problems) {
 	default:
 		p.add("Issuer and Endpoint.TokenURL are empty: set Endpoint.TokenURL to the server's token endpoint")
 	}
+	if c.RevocationURL != "" {
+		p.url("RevocationURL", c.RevocationURL)
+	}
 	if c.Endpoint.AuthURL != "" {
 		p.url("Endpoint.AuthURL", c.Endpoint.AuthURL)
 	}

@@ -35,13 +35,14 @@ func newFixture(t *testing.T, change ...func(*Config)) *fixture {
 	f := &fixture{Server: testserver.New()}
 	t.Cleanup(f.Close)
 	cfg := Config{
-		Issuer:       f.Issuer(),
-		Endpoint:     oauth2.Endpoint{TokenURL: f.TokenURL()},
-		ClientID:     testID,
-		ClientSecret: testSecret,
-		Store:        new(tokenstore.Memory),
-		Base:         f.Transport(),
-		TokenClient:  f.Client(),
+		Issuer:        f.Issuer(),
+		Endpoint:      oauth2.Endpoint{TokenURL: f.TokenURL()},
+		RevocationURL: f.RevocationURL(),
+		ClientID:      testID,
+		ClientSecret:  testSecret,
+		Store:         new(tokenstore.Memory),
+		Base:          f.Transport(),
+		TokenClient:   f.Client(),
 	}
 	for _, c := range change {
 		c(&cfg)

@@ -96,18 +96,7 @@ func (l secretList) sorted() []string {
 // secretsOf returns what the request sends that must not come back in a text:
 // some servers quote what they refuse. The longest is first.
 func secretsOf(req *http.Request, form url.Values) []string {
-	var secrets secretList
-	for name, values := range form {
-		shortest := shortestSecret
-		if slices.Contains(ownMembers, name) {
-			shortest = 1
-		}
-		for _, v := range values {
-			if !slices.Contains(openMembers, name) {
-				secrets.add(v, shortest)
-			}
-		}
-	}
+	secrets := secretsOfForm(form)
 	if _, secret, ok := req.BasicAuth(); ok {
 		secrets.add(secret, 1)
 		if raw, err := url.QueryUnescape(secret); err == nil {
@@ -122,6 +111,21 @@ func secretsOf(req *http.Request, form url.Values) []string {
 		}
 	}
 	return secrets.sorted()
+}
+
+func secretsOfForm(form url.Values) (secrets secretList) {
+	for name, values := range form {
+		shortest := shortestSecret
+		if slices.Contains(ownMembers, name) || name == "token" {
+			shortest = 1
+		}
+		for _, v := range values {
+			if !slices.Contains(openMembers, name) {
+				secrets.add(v, shortest)
+			}
+		}
+	}
+	return secrets
 }
 
 // hide keeps the secrets of rec from being shown of the answer, and those that it

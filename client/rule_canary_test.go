@@ -149,7 +149,7 @@ func (s *story) login() {
 func tellStory(t *testing.T) {
 	s := newStory(t)
 	s.ask()
-	for _, chapter := range []func(){s.answers, s.connections, s.rejections, s.stores, s.panics, s.end} {
+	for _, chapter := range []func(){s.answers, s.connections, s.rejections, s.stores, s.panics, s.end, s.logout} {
 		chapter()
 		s.ClearFaults()
 		s.stale()
@@ -299,6 +299,24 @@ func (s *story) panics() {
 	s.ask()
 	synctest.Wait()
 	s.setPanics(false)
+}
+
+// logout is one that the server hears of, and others that it does not.
+func (s *story) logout() {
+	for _, action := range []func(text string) testserver.Action{
+		func(string) testserver.Action { return testserver.DelayBefore(0) },
+		func(string) testserver.Action { return testserver.Drop() },
+		func(text string) testserver.Action { return testserver.OAuthError(401, "invalid_client", text) },
+		func(text string) testserver.Action { return testserver.OAuthError(503, "server_error", text) },
+	} {
+		s.Inject(testserver.OnRevoke, 3, func(w http.ResponseWriter, r *http.Request, next http.HandlerFunc) {
+			action(s.quote())(w, r, next)
+		})
+		s.say(s.session.Logout(s.t.Context()))
+		s.ask()
+		s.ClearFaults()
+		s.login()
+	}
 }
 
 // end is that of the session.

@@ -109,7 +109,7 @@ var harmless = []string{
 	"client.ClientCredentials",
 	"transport.Kind", "transport.Reason", "transport.Outcome", "transport.State", "transport.Subject", "transport.Observer",
 	"transport.RefreshBegan", "transport.RefreshEnded", "transport.Saved", "transport.SaveFailed", "transport.Restored",
-	"transport.Rejected", "transport.LoginRequiredEvent", "transport.Breaker", "transport.Bare", "transport.Retry",
+	"transport.Rejected", "transport.LoginRequiredEvent", "transport.Breaker", "transport.Bare", "transport.LoggedOut", "transport.Revoked", "transport.Retry",
 	"transport.RefreshFunc", "transport.Challenge",
 	"clienttest.Policy",
 	"tokenstore.Store", "tokenstore.Dir", "tokenstore.Funcs", "tokenstore.UnknownKeyError",

@@ -1,6 +1,7 @@
 package client
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -25,12 +26,13 @@ type ServerError struct {
 	Description string // error_description
 	URI         string // error_uri; never open it without asking
 
+	from  string // the endpoint; empty for the token endpoint
 	wrong string // in our words
 }
 
 // Error says what the server answered.
 func (e *ServerError) Error() string {
-	text := fmt.Sprintf("client: the token endpoint answered %d", e.Status)
+	text := fmt.Sprintf("client: the %s answered %d", endpointName(e.from), e.Status)
 	if e.Code != "" {
 		text += " " + e.Code
 	}
@@ -42,6 +44,8 @@ func (e *ServerError) Error() string {
 	}
 	return text
 }
+
+func endpointName(name string) string { return cmp.Or(name, "token endpoint") }
 
 // As sets target to the error as x/oauth2 has it, if target is a
 // **oauth2.RetrieveError.
@@ -91,6 +95,7 @@ func (a *answer) code() string {
 func (a *answer) serverError() *ServerError {
 	text := func(name string) string { s, _ := a.members.text(name); return s }
 	return &ServerError{
+		from:        a.from,
 		Status:      a.status,
 		Code:        clean(a.code(), a.secrets, maxCode),
 		Description: clean(text("error_description"), a.secrets, maxDescription),
@@ -100,7 +105,7 @@ func (a *answer) serverError() *ServerError {
 
 // wrong returns an error that says in our words what is wrong with the answer.
 func (a *answer) wrong(what string) *ServerError {
-	return &ServerError{Status: a.status, wrong: what}
+	return &ServerError{from: a.from, Status: a.status, wrong: what}
 }
 
 // failure returns what an answer that brings no token means.
@@ -128,7 +133,7 @@ func (a *answer) noAnswer() *transport.RefreshError {
 	case a.status/100 == 3:
 		what = "redirects are not followed"
 	case a.status == http.StatusNotFound || a.status == http.StatusMethodNotAllowed:
-		what = "is Config.Endpoint.TokenURL right?"
+		what = "is the URL of the " + endpointName(a.from) + " in Config right?"
 	case a.status/100 != 2 && a.fault != errHTML:
 	case a.fault != nil:
 		what = a.fault.Error()

@@ -38,7 +38,11 @@ func (c *Client) newSession(account string) *Session {
 	}
 	var err error
 	s.source, err = transport.NewSource(transport.SourceConfig{
-		Refresh:        s.refresh,
+		Refresh:        c.endpoint.refresh,
+		Issuer:         c.cfg.issuer(),
+		ClientID:       c.cfg.ClientID,
+		Account:        account,
+		Revoke:         c.revoke,
 		NeedsLogin:     c.cfg.Grant == nil,
 		Store:          c.cfg.Store,
 		Key:            c.key(account),
@@ -54,13 +58,6 @@ func (c *Client) newSession(account string) *Session {
 	return s
 }
 
-// refresh is the Client's refresh for this account.
-func (s *Session) refresh(ctx context.Context, old tokenstore.Record, target string) (tokenstore.Record, error) {
-	rec, err := s.client.endpoint.refresh(ctx, old, target)
-	rec.Account = s.account
-	return rec, err
-}
-
 // Account returns the name that Session was given.
 func (s *Session) Account() string { return s.account }
 
@@ -70,7 +67,8 @@ func (s *Session) Format(f fmt.State, _ rune) { fmt.Fprintf(f, "client.Session(%
 // Import begins the session with tokens that came from elsewhere: an x/oauth2
 // program, another library, a REFRESH_TOKEN in the environment. A token with a
 // refresh token alone will do. Importing the same token again, at every start of
-// a program, changes nothing: the session goes on with what became of it.
+// a program, changes nothing: the session goes on with what became of it, and stays
+// ended after a Logout.
 // Another token begins a new session in place of the old one.
 //
 // From then on the refresh token belongs to Freshet: nobody else may spend it.
@@ -87,9 +85,7 @@ func (s *Session) Import(ctx context.Context, tok *oauth2.Token) error {
 	if tok == nil || tok.RefreshToken == "" && tok.AccessToken == "" {
 		return errors.New("client: Import: the token is empty: it needs a refresh token or an access token")
 	}
-	rec, err := transport.WithOAuth2(tokenstore.Record{
-		Issuer: s.client.cfg.issuer(), ClientID: s.client.cfg.ClientID, Account: s.account,
-	}, "", tok)
+	rec, err := transport.WithOAuth2(tokenstore.Record{}, "", tok)
 	if err != nil {
 		return fmt.Errorf("client: Import: %w", err)
 	}
@@ -148,7 +144,8 @@ func (t tokenSource) Token() (*oauth2.Token, error) {
 func (s *Session) Status() transport.Status { return s.source.Status() }
 
 // Forget deletes the session's record from the store and from memory, without a
-// word to the server; see [transport.Source.Forget].
+// word to the server; see [transport.Source.Forget]. To sign the account out, use
+// Logout.
 func (s *Session) Forget(ctx context.Context) error {
 	if s.err != nil {
 		return s.err

@@ -26,9 +26,11 @@ const (
 	idleTimeout = 3 * time.Second
 )
 
-// A tokenEndpoint asks a server's token endpoint (RFC 6749 §3.2) for tokens. It
+// A tokenEndpoint asks a server's token endpoint (RFC 6749 §3.2) for tokens, or its
+// revocation endpoint. It
 // never changes and is safe for concurrent use.
 type tokenEndpoint struct {
+	name     string // in errors; empty for the token endpoint
 	url      string
 	issuer   string // the name under which sessions are kept
 	identity identity
@@ -116,7 +118,7 @@ func (e *tokenEndpoint) post(ctx context.Context, form url.Values) (*answer, err
 	if err := x.run(); err != nil {
 		return nil, &transport.RefreshError{Kind: transport.Transient, OutcomeUnknown: x.unknown, Err: err}
 	}
-	x.answer.began = x.began
+	x.answer.began, x.answer.from = x.began, e.name
 	return x.answer, nil
 }
 

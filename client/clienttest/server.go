@@ -65,13 +65,14 @@ func (s *Server) Close() { s.srv.Close() }
 // token goes to the server's API alone.
 func (s *Server) Config() client.Config {
 	return client.Config{
-		Issuer:       s.srv.Issuer(),
-		Endpoint:     oauth2.Endpoint{TokenURL: s.srv.TokenURL()},
-		ClientID:     ClientID,
-		ClientSecret: ClientSecret,
-		Origins:      []string{s.srv.APIURL("")},
-		Base:         s.srv.Transport(),
-		TokenClient:  s.srv.Client(),
+		Issuer:        s.srv.Issuer(),
+		Endpoint:      oauth2.Endpoint{TokenURL: s.srv.TokenURL()},
+		RevocationURL: s.srv.RevocationURL(),
+		ClientID:      ClientID,
+		ClientSecret:  ClientSecret,
+		Origins:       []string{s.srv.APIURL("")},
+		Base:          s.srv.Transport(),
+		TokenClient:   s.srv.Client(),
 	}
 }
 

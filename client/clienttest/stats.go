@@ -5,6 +5,7 @@ type Stats struct {
 	TokenRequests int // to the token endpoint, whatever became of them
 	Refreshes     int // refreshes that the server carried out, answered or not
 	Reused        int // refresh tokens that came although they had been used
+	Revocations   int // tokens that were to be revoked, known ones or not
 	APIRequests   int // to the API
 	Unauthorized  int // of these, answered 401
 }
@@ -16,6 +17,7 @@ func (s *Server) Stats() Stats {
 		TokenRequests: log.TokenRequests(),
 		Refreshes:     log.Refreshes(),
 		Reused:        log.Reused(),
+		Revocations:   log.Revocations(),
 		APIRequests:   log.APIRequests(),
 		Unauthorized:  log.Unauthorized(),
 	}

@@ -24,18 +24,18 @@ type Entry struct {
 	Path       string
 	Query      string
 	Header     http.Header // shared: don't change it
-	Form       url.Values  // of a token request; shared too
+	Form       url.Values  // of a token or revocation request; shared too
 
 	Account      string     // whose session it was, if known
 	Grant        string     // the grant_type of a token request
-	ClientID     string     // of a token request
-	ClientAuth   ClientAuth // of a token request
+	ClientID     string     // of a token or revocation request
+	ClientAuth   ClientAuth // of the same
 	AccessToken  string     // what the Authorization header presents
 	RefreshToken string     // what the form of a token request presents
 	Tokens       []string   // what it presents as tokens, and those of this server found anywhere in it
 
 	InFlight        int    // requests to the endpoint that were being served, itself included
-	Granted         bool   // a token request was carried out, answered or not
+	Granted         bool   // a token request was carried out, or a token revoked, answered or not
 	Reuse           bool   // the refresh token had been spent before
 	Injected        bool   // an injected action happened
 	Status          int    // what was answered; zero before, and if nothing was

@@ -53,7 +53,8 @@ func (s *Server) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 	answer.send(w)
 }
 
-// begin reads a token request's form and puts the request into the log.
+// begin reads the form of a request to the authorization server, and puts the
+// request into the log.
 func (x *exchange) begin(r *http.Request) {
 	e := &Entry{
 		Time:       time.Now(),
@@ -66,7 +67,7 @@ func (x *exchange) begin(r *http.Request) {
 		Query:      r.URL.RawQuery,
 		Header:     r.Header,
 	}
-	if x.endpoint == Token {
+	if x.endpoint == Token || x.endpoint == Revoke {
 		r.ParseForm() // an unreadable form is an empty one, and no grant
 		e.Form = r.PostForm
 		x.grant = r.PostForm.Get("grant_type")
@@ -104,6 +105,8 @@ func (s *Server) act(w http.ResponseWriter, r *http.Request) {
 		s.serveUpstream(w, r)
 	case endpoint == Token:
 		s.serveToken(w, r)
+	case endpoint == Revoke:
+		s.serveRevocation(w, r)
 	default:
 		http.NotFound(w, r)
 	}
@@ -166,8 +169,10 @@ func presentedTokens(r *http.Request) []string {
 	if scheme, token := authorization(r); token != "" && (scheme == "bearer" || scheme == "dpop") {
 		list = append(list, token)
 	}
-	if token := r.PostForm.Get("refresh_token"); token != "" && !slices.Contains(list, token) {
-		list = append(list, token)
+	for _, name := range []string{"refresh_token", "token"} {
+		if token := r.PostForm.Get(name); token != "" && !slices.Contains(list, token) {
+			list = append(list, token)
+		}
 	}
 	return list
 }

@@ -25,6 +25,7 @@ var (
 	OnToken   = Match{Endpoint: Token}
 	OnRefresh = Match{Endpoint: Token, Grant: grantRefresh}
 	OnAPI     = Match{Endpoint: API}
+	OnRevoke  = Match{Endpoint: Revoke}
 )
 
 func (m Match) fits(x *exchange, r *http.Request) bool {

@@ -97,6 +97,9 @@ func (l *Log) Grants(grant string) int {
 // whether the server took it (see [Policy].Grace) or not.
 func (l *Log) Reused() int { return read(l, func(c *counts) int { return c.reused }) }
 
+// Revocations returns how many requests came to the revocation endpoint.
+func (l *Log) Revocations() int { return l.Requests(Revoke) }
+
 // Presented returns how many of the entries have that refresh token.
 func (l *Log) Presented(refreshToken string) int {
 	return len(l.Select(func(e Entry) bool { return e.RefreshToken == refreshToken }))

@@ -12,14 +12,16 @@ type Endpoint string
 
 // The endpoints.
 const (
-	Token Endpoint = "token" // the token endpoint
-	API   Endpoint = "api"   // the protected API
-	Other Endpoint = "other" // a path of the authorization server that is none
+	Token  Endpoint = "token"  // the token endpoint
+	API    Endpoint = "api"    // the protected API
+	Revoke Endpoint = "revoke" // the revocation endpoint
+	Other  Endpoint = "other"  // a path of the authorization server that is none
 )
 
 const (
-	tokenPath = "/token"
-	apiPrefix = "/api/"
+	tokenPath  = "/token"
+	revokePath = "/revoke"
+	apiPrefix  = "/api/"
 )
 
 type role int
@@ -68,6 +70,8 @@ func (o origin) endpoint(path string) Endpoint {
 		return API
 	case path == tokenPath:
 		return Token
+	case path == revokePath:
+		return Revoke
 	case o.role == roleAny:
 		return API
 	}

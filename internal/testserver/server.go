@@ -23,8 +23,8 @@ const (
 // or [NewLoopback], and close it.
 //
 // It is an [http.Handler] too, so that a test can put it behind a listener of
-// its own, with TLS or HTTP/2: there, /token is the token endpoint and every
-// other path the API.
+// its own, with TLS or HTTP/2: there, /token is the token endpoint, /revoke the
+// revocation endpoint and every other path the API.
 type Server struct {
 	log    *Log
 	policy atomic.Pointer[Policy] // immutable, replaced whole
@@ -133,6 +133,9 @@ func (s *Server) Issuer() string { return s.issuer }
 
 // TokenURL returns the URL of the token endpoint.
 func (s *Server) TokenURL() string { return s.issuer + tokenPath }
+
+// RevocationURL returns the URL of the revocation endpoint (RFC 7009).
+func (s *Server) RevocationURL() string { return s.issuer + revokePath }
 
 // APIURL returns the URL of path at the API. Every path is one; path begins
 // with a slash or is empty.
