@@ -71,12 +71,39 @@ func (c *Client) Format(f fmt.State, _ rune) {
 func (c *Client) Session(account string) *Session {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	s := c.sessionLocked(account)
+	s.asked = true
+	return s
+}
+
+func (c *Client) sessionLocked(account string) *Session {
 	s := c.sessions[account]
 	if s == nil {
 		s = c.newSession(account)
 		c.sessions[account] = s
 	}
 	return s
+}
+
+// borrow returns the session of an account for as long as it is worked on. It is
+// the one that Session returns meanwhile.
+func (c *Client) borrow(account string) *Session {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	s := c.sessionLocked(account)
+	s.borrowers++
+	return s
+}
+
+// giveBack ends borrow. A session that nobody else has, and that has nothing to
+// lose, is forgotten.
+func (c *Client) giveBack(s *Session) {
+	unsaved := s.source.Status().Unsaved
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if s.borrowers--; s.borrowers == 0 && !s.asked && !unsaved && !c.closed {
+		delete(c.sessions, s.account)
+	}
 }
 
 // Close waits until no session has a refresh in flight or a token that is not
@@ -104,8 +131,16 @@ func (c *Client) Close(ctx context.Context) error {
 // key returns the name under which the store keeps the session of an account. It
 // is made of issuer, client and account, so that no two of them meet, whatever
 // characters they have.
-func (c *Client) key(account string) string {
-	return hashOf(16, c.cfg.issuer(), c.cfg.ClientID) + "." + hashOf(32, account)
+func (c *Client) key(account string) string { return c.keyPrefix() + hashOf(32, account) }
+
+// keyPrefix is what the keys of all sessions of this client begin with.
+func (c *Client) keyPrefix() string { return hashOf(16, c.cfg.issuer(), c.cfg.ClientID) + "." }
+
+// warn writes a line to the log.
+func (c *Client) warn(what string, args ...any) {
+	if c.cfg.Logger != nil {
+		c.cfg.Logger.Warn("freshet: "+what, args...)
+	}
 }
 
 // hashOf returns n bytes of the hash of parts in hexadecimal digits. The lengths

@@ -30,16 +30,16 @@ func wantNoGrowth(t *testing.T, n int, f func(i int)) {
 	var before uint64
 	for i := range n {
 		if i == n/2 {
-			before = heap()
+			before = heapSize()
 		}
 		f(i)
 	}
-	if grown := int64(heap()) - int64(before); grown > int64(max(8*n, 160<<10)) {
+	if grown := int64(heapSize()) - int64(before); grown > int64(max(8*n, 160<<10)) {
 		t.Errorf("%d of %d inputs left %d bytes", n/2, n, grown)
 	}
 }
 
-func heap() uint64 {
+func heapSize() uint64 {
 	var m runtime.MemStats
 	runtime.GC()
 	runtime.GC() // the first moves what pools keep, the second frees it

@@ -23,6 +23,9 @@ type Session struct {
 	source    *transport.Source
 	transport *transport.Transport
 	err       error // why the session can't be used, or nil
+
+	asked     bool // the program has it; guarded by client.mu
+	borrowers int  // guarded by client.mu
 }
 
 var errNoAccount = errors.New("client: Session(\"\"): an account is needed: give the name that the program has for its user, or set Config.Grant for a session of the program's own; on an http.Client for many users, put a session into the request's context with WithSession")

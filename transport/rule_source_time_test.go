@@ -142,7 +142,7 @@ func TestRefreshWindow(t *testing.T) {
 	for _, test := range tests {
 		low, high := time.Duration(1<<62), time.Duration(-1)
 		for range 1000 {
-			got := refreshWindow(test.before, test.lifetime)
+			got := jittered(refreshWindow(test.before, test.lifetime))
 			low, high = min(low, got), max(high, got)
 		}
 		if high > test.window || low < test.window/2 {

@@ -132,6 +132,10 @@ func TestStatus(t *testing.T) {
 		mustSet(t, src, rec)
 		at := rec.Access[0]
 		want := transport.Status{State: transport.StateFresh, Account: "ann", Issued: at.Issued.Round(0), Expiry: at.Expiry.Round(0), RefreshExpiry: rec.RefreshExpiry}
+		want.RefreshAt = src.Status().RefreshAt
+		if left := at.Expiry.Sub(want.RefreshAt); left < 150*time.Second || left > 5*time.Minute {
+			t.Errorf("refreshed %v before the expiry", left)
+		}
 		for _, step := range []struct {
 			after time.Duration
 			state transport.State

@@ -25,6 +25,7 @@ type Status struct {
 	Account       string
 	Issued        time.Time     // of the session's own access token
 	Expiry        time.Time     // of the same; zero is unknown
+	RefreshAt     time.Time     // when it is refreshed ahead of its expiry; zero is unknown
 	RefreshExpiry time.Time     // of the refresh token; zero is unknown
 	Unsaved       bool          // the newest record is not in the store
 	Failures      int           // of refreshing, since it worked last
@@ -45,7 +46,7 @@ func (s *Source) Status() Status {
 	}
 	t := s.current("")
 	if t != nil {
-		st.Issued, st.Expiry = t.access.Issued, t.access.Expiry
+		st.Issued, st.Expiry, st.RefreshAt = t.access.Issued, t.access.Expiry, t.refreshAt
 	}
 	st.State = s.stateLocked(t, rec, now)
 	if rec.Ended {

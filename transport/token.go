@@ -124,13 +124,14 @@ type issue struct {
 	record    *tokenstore.Record
 	access    *tokenstore.AccessToken
 	header    tokenstore.Secret // the Authorization header; empty if the token can't be sent
-	refreshAt time.Time         // when it becomes stale; zero if its expiry is unknown
+	refreshAt time.Time         // when it becomes stale; zero if that is unknown
 	remedy    bool              // it came in place of a token that was rejected early
 
 	rejected atomic.Bool // by an API
 	early    atomic.Bool // … while it was fresh
 	accepted atomic.Bool // by an API, after a 401 to the token before
 	struck   atomic.Bool // counted by the breaker
+	worn     atomic.Bool // to be refreshed although it is fresh
 }
 
 // newIssue prepares the i-th access token of rec, which must not change any
@@ -140,9 +141,7 @@ func newIssue(rec *tokenstore.Record, i int, before time.Duration) *issue {
 	if schemeOf(t.access) == bearer && !t.access.Token.IsZero() {
 		t.header = tokenstore.NewSecret(bearer + " " + t.access.Token.Reveal())
 	}
-	if exp := t.access.Expiry; !exp.IsZero() {
-		t.refreshAt = exp.Add(-refreshWindow(before, exp.Sub(t.access.Issued)))
-	}
+	t.refreshAt = refreshPoint(rec, t.access, before, jittered)
 	return t
 }
 
@@ -157,16 +156,45 @@ func schemeOf(t *tokenstore.AccessToken) string {
 	return t.Type
 }
 
-// refreshWindow is how long before its expiry a token with the given lifetime is
-// refreshed: before, but no more than a quarter of the lifetime, less a jitter of
-// up to half of that, so that many sessions begun at once part.
+// refreshTokenWindow is how long before the end of its refresh token a session is
+// refreshed, at the most.
+const refreshTokenWindow = 24 * time.Hour
+
+// refreshPoint returns when a token of rec is refreshed: some time ahead of its own
+// expiry or that of the refresh token, whichever comes first. In the last second of
+// a refresh token that a server does not renew that is left, or there would be no
+// end of refreshes. It is zero if nothing is known of an end.
+func refreshPoint(rec *tokenstore.Record, t *tokenstore.AccessToken, before time.Duration, window func(time.Duration) time.Duration) (at time.Time) {
+	if !t.Expiry.IsZero() {
+		at = t.Expiry.Add(-window(refreshWindow(before, t.Expiry.Sub(t.Issued))))
+	}
+	life := rec.RefreshExpiry.Sub(t.Issued)
+	if rec.RefreshToken.IsZero() || rec.RefreshExpiry.IsZero() || life <= time.Second {
+		return at
+	}
+	last := rec.RefreshExpiry.Add(-window(refreshWindow(refreshTokenWindow, life)))
+	if at.IsZero() || last.Before(at) {
+		return last
+	}
+	return at
+}
+
+// refreshWindow is how long before its end what has the given lifetime is renewed:
+// before, but no more than a quarter of the lifetime.
 func refreshWindow(before, lifetime time.Duration) time.Duration {
-	window := max(min(before, lifetime/4), 0)
+	return max(min(before, lifetime/4), 0)
+}
+
+// jittered takes up to half off window, so that many sessions begun at once part.
+func jittered(window time.Duration) time.Duration {
 	if half := window / 2; half > 0 {
 		window -= rand.N(half)
 	}
 	return window
 }
+
+// whole is a window without a jitter.
+func whole(window time.Duration) time.Duration { return window }
 
 // A freshness is what a token is good for.
 type freshness uint8
@@ -189,11 +217,13 @@ func (t *issue) freshness(now time.Time) freshness {
 	switch {
 	case t == nil || t.header.IsZero() || t.rejected.Load():
 		return expired
+	case t.worn.Load():
 	case t.refreshAt.IsZero():
 		return fresh
 	case now.Before(t.refreshAt) && now.After(t.access.Issued.Add(-maxStep)):
 		return fresh
-	case now.Before(t.access.Expiry):
+	}
+	if t.access.Expiry.IsZero() || now.Before(t.access.Expiry) {
 		return stale
 	}
 	return expired
@@ -212,6 +242,7 @@ func (t *issue) follow(last *issue, own bool) {
 		t.early.Store(last.early.Load())
 		t.accepted.Store(last.accepted.Load())
 		t.struck.Store(last.struck.Load())
+		t.worn.Store(last.worn.Load())
 	default:
 		t.remedy = own && last.early.Load()
 	}
