@@ -49,6 +49,10 @@ func (f *flight) answer(t *issue, err error) {
 
 // run is the goroutine of the flight.
 func (f *flight) run() {
+	if f.s.endedHere() { // the store has yet to learn of it
+		f.answer(nil, f.s.fail(&RefreshError{Kind: LoginRequired, Err: errEnded}, nil, f.target))
+		return
+	}
 	if !f.s.settled.Load() {
 		enough := time.AfterFunc(foregroundWait, f.goBehind)
 		defer enough.Stop()

@@ -113,6 +113,13 @@ func (s *Source) endUnsaved(x *exchange, err error, answer func(error)) {
 	s.watch.saveFailed(SaveFailed{s.subject(""), why})
 }
 
+// endedHere reports whether the session was ended and its tombstone is not stored.
+func (s *Source) endedHere() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.unsaved != nil && s.unsaved.record.Ended
+}
+
 // tellLogout answers a logout; unsaved is why its tombstone is not stored.
 func (s *Source) tellLogout(x *exchange, unsaved *RefreshError, answer func(error)) {
 	err := x.revoked
