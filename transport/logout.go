@@ -165,7 +165,7 @@ func (s *Source) revoke(ctx context.Context, rec *tokenstore.Record) error {
 // gave way to a newer record of its own session must not: that would end the
 // session.
 func orphan(kept, rec *tokenstore.Record) bool {
-	return !kept.Ended && (rec.Ended || rec.Session != kept.Session)
+	return rec.Ended || rec.Session != kept.Session
 }
 
 func (s *Source) orphanLocked(kept, rec *tokenstore.Record) {

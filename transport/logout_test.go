@@ -1,6 +1,7 @@
 package transport_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"slices"
@@ -65,6 +66,17 @@ func (s *scene) process(t *testing.T) *transport.Source {
 	return newSource(t, cfg)
 }
 
+// unsavedRefresh leaves src with rt2, which is in no store, and its next try to save
+// it some time ahead.
+func (s *scene) unsavedRefresh(t *testing.T, src *transport.Source) {
+	t.Helper()
+	time.Sleep(2 * time.Minute)
+	s.breakAt("save", func() error { return tokenstore.ErrConflict })
+	wantToken(t, src, "at2")
+	synctest.Wait()
+	s.heal()
+}
+
 // wantOver checks that the session is over in the store and for every process.
 func (s *scene) wantOver(t *testing.T) {
 	t.Helper()
@@ -83,6 +95,7 @@ func (s *scene) wantOver(t *testing.T) {
 		}
 	}
 	s.wantCalls(t, calls)
+	synctest.Wait()
 }
 
 func mustLogout(t *testing.T, src *transport.Source) {
@@ -97,8 +110,12 @@ func TestLogout(t *testing.T) {
 		s := newScene(t)
 		mustLogout(t, s.a)
 		wantError(t, s.a, transport.LoginRequired)
+		left := s.get()
 		mustLogout(t, s.a)
 		mustLogout(t, s.b)
+		if !bytes.Equal(s.get(), left) {
+			t.Error("a logout tried again wrote something")
+		}
 		s.want(t, "rt1")
 		s.wantOver(t)
 	})
@@ -276,6 +293,64 @@ func TestRule111_logout_is_a_fence(t *testing.T) {
 		s.want(t, "rt1", "rt2")
 		s.wantOver(t)
 	})
+	bubble(t, "a token that could not be saved here, and the store is back", func(t *testing.T) {
+		s := newScene(t)
+		s.unsavedRefresh(t, s.a)
+		s.registrar.fail = func(context.Context) error {
+			if len(s.tokens) == 2 {
+				return errors.New("the second time")
+			}
+			return nil
+		}
+		if err := s.a.Logout(t.Context()); !errors.Is(err, transport.ErrNotRevoked) {
+			t.Errorf("Logout = %v", err)
+		}
+		s.wantOver(t)
+		s.want(t, "rt1", "rt2")
+	})
+	bubble(t, "a token that could not be saved here, nor the tombstone at once", func(t *testing.T) {
+		s := newScene(t)
+		s.unsavedRefresh(t, s.a)
+		saves := 0
+		s.breakAt("save", func() error {
+			if saves++; saves == 1 {
+				return tokenstore.ErrConflict
+			}
+			return nil
+		})
+		wantKind(t, transport.Token{}, s.a.Logout(t.Context()), transport.StoreFailed)
+		s.wantOver(t)
+		s.want(t, "rt1", "rt2", "rt1") // once more with the tombstone
+	})
+	for _, test := range []struct {
+		name    string
+		save    error
+		revoked []string
+	}{{"is saved", nil, []string{"rt2"}}, {"is not saved", tokenstore.ErrConflict, []string{"rt1", "rt2"}}} {
+		bubble(t, "a refresh that does not end, and "+test.name, func(t *testing.T) {
+			s := newScene(t)
+			time.Sleep(2 * time.Minute)
+			s.hang = 2 * time.Minute
+			go func() { _, _ = s.a.Token(t.Context(), "") }()
+			synctest.Wait()
+			wantTook(t, 46*time.Second, func() { wantKind(t, transport.Token{}, s.a.Logout(t.Context()), transport.StoreFailed) })
+			wantError(t, s.a, transport.LoginRequired)
+			s.breakAt("save", func() error { defer s.heal(); return test.save })
+			time.Sleep(5 * time.Minute)
+			s.want(t, test.revoked...)
+			s.wantOver(t)
+		})
+	}
+	bubble(t, "a token that the logout did not know of", func(t *testing.T) {
+		s := newScene(t)
+		old := s.get()
+		time.Sleep(2 * time.Minute)
+		wantToken(t, s.b, "at2")
+		s.set(old) // a replica that is behind
+		mustLogout(t, s.a)
+		s.wantOver(t)
+		s.want(t, "rt1", "rt2")
+	})
 	bubble(t, "a token that could not be saved there", func(t *testing.T) {
 		s := newScene(t)
 		time.Sleep(2 * time.Minute)
@@ -329,6 +404,17 @@ func TestRule111_logout_is_a_fence(t *testing.T) {
 		s.want(t, "rt2")
 		s.wantStored(t, "rt3")
 	})
+	bubble(t, "a login that could not be saved at once in place of a token that could not", func(t *testing.T) {
+		s := newScene(t)
+		time.Sleep(2 * time.Minute)
+		failFor(s.shelf, 30*time.Second)
+		wantToken(t, s.a, "at2")
+		_ = s.a.Set(t.Context(), s.login())
+		s.want(t)
+		time.Sleep(time.Minute)
+		s.want(t, "rt2")
+		s.wantStored(t, "rt3")
+	})
 	bubble(t, "a newer record in place of one that could not be saved", func(t *testing.T) {
 		s := newScene(t)
 		time.Sleep(2 * time.Minute)
@@ -351,19 +437,24 @@ func TestSet_of_the_same_seed_ends_no_save(t *testing.T) {
 		rec.Seed = "seed"
 		mustSet(t, s.a, rec)
 		time.Sleep(2 * time.Minute)
-		saves := 0
-		s.breakAt("save", func() error {
-			if saves++; saves == 1 {
-				time.Sleep(10 * time.Second)
+		end, left := time.Now().Add(20*time.Second), 0
+		s.shelf.mu.Lock()
+		s.at = func(step string) error {
+			switch {
+			case step == "leave":
+				left++
+			case step == "save" && time.Now().Before(end):
+				return errDisk
 			}
 			return nil
-		})
+		}
+		s.shelf.mu.Unlock()
 		wantToken(t, s.a, "at3")
-		_ = s.a.Set(t.Context(), rec)
+		wantKind(t, transport.Token{}, s.a.Set(t.Context(), rec), transport.StoreFailed)
+		if left != 0 {
+			t.Error("the exclusion was given up")
+		}
 		time.Sleep(time.Minute)
 		s.wantStored(t, "rt3")
-		if saves != 1 {
-			t.Errorf("%d saves", saves)
-		}
 	})
 }

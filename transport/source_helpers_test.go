@@ -17,6 +17,7 @@ import (
 type server struct {
 	lifetime time.Duration // of access tokens; 0 is not told
 	delay    time.Duration // before it acts
+	hang     time.Duration // the same, whatever becomes of the context
 	fail     func(n int) error
 	lose     func(n int) error // instead of the n-th answer, after it acted
 
@@ -31,6 +32,7 @@ type server struct {
 func (s *server) refresh(ctx context.Context, old tokenstore.Record, target string) (tokenstore.Record, error) {
 	n := s.begin(old.RefreshToken.Reveal())
 	start := time.Now()
+	time.Sleep(s.hang)
 	if s.delay > 0 {
 		select {
 		case <-time.After(s.delay):
