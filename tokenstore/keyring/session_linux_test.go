@@ -24,6 +24,7 @@ import (
 const (
 	sessionEnv = "FRESHET_KEYRING_SESSION" // the test that runs in the session
 	addressEnv = "DBUS_SESSION_BUS_ADDRESS"
+	busEnv     = "FRESHET_KEYRING_BUS"    // the process of the bus
 	daemonEnv  = "FRESHET_KEYRING_DAEMON" // the process of the keyring
 )
 
@@ -32,7 +33,9 @@ const (
 type session struct {
 	dir     string
 	address string
-	daemon  *exec.Cmd // GNOME Keyring, if it runs
+	bus     *exec.Cmd            // if it runs
+	daemon  *exec.Cmd            // GNOME Keyring, if it runs
+	attr    *syscall.SysProcAttr // of the tests that run in it
 }
 
 // busConfig is a bus that starts nothing by itself.
@@ -65,6 +68,7 @@ func newSession(t *testing.T) *session {
 		t.Fatal(err)
 	}
 	s.start(t, cmd)
+	s.bus = cmd
 	if line, err := bufio.NewReader(out).ReadString('\n'); err != nil {
 		t.Fatalf("dbus-daemon says %q, %v", line, err)
 	}
@@ -88,7 +92,7 @@ func (s *session) env() []string {
 	for _, v := range os.Environ() {
 		name, _, _ := strings.Cut(v, "=")
 		switch name {
-		case "HOME", "DISPLAY", "WAYLAND_DISPLAY", addressEnv, "XDG_DATA_HOME", "XDG_RUNTIME_DIR":
+		case "HOME", "DISPLAY", "WAYLAND_DISPLAY", "GNOME_KEYRING_CONTROL", addressEnv, "XDG_DATA_HOME", "XDG_RUNTIME_DIR":
 		default:
 			env = append(env, v)
 		}
@@ -96,6 +100,9 @@ func (s *session) env() []string {
 	env = append(env, "HOME="+s.dir, "XDG_DATA_HOME="+s.dir+"/data", "XDG_RUNTIME_DIR="+s.dir)
 	if s.address != "" {
 		env = append(env, addressEnv+"="+s.address)
+	}
+	if s.bus != nil {
+		env = append(env, busEnv+"="+strconv.Itoa(s.bus.Process.Pid))
 	}
 	if s.daemon != nil {
 		env = append(env, daemonEnv+"="+strconv.Itoa(s.daemon.Process.Pid))
@@ -176,7 +183,7 @@ func rerun(t *testing.T, s *session, env ...string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, exe, "-test.run="+strings.Join(names, "/"), "-test.count=1", "-test.timeout=4m")
 	cmd.Env = os.Environ()
 	if s != nil {
-		cmd.Env = s.env()
+		cmd.Env, cmd.SysProcAttr = s.env(), s.attr
 	}
 	// The race detector would sleep for a second at the end.
 	cmd.Env = append(cmd.Env, sessionEnv+"="+t.Name(), "GORACE=atexit_sleep_ms=0")
