@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"io"
+	"iter"
 	"os"
 	"slices"
 	"strings"
@@ -214,15 +216,46 @@ func TestOtherRecords(t *testing.T) {
 	}
 	below := new(tokenstore.Memory)
 	put(t, below, "damaged", "what is this")
+	put(t, below, "plain", plain(t))
 	s := mustOpen(t, below)
+	if _, err := s.Load(t.Context(), "plain"); !errors.Is(err, tokenstore.ErrPlaintext) {
+		t.Errorf("Load = %v, want ErrPlaintext", err)
+	}
+	s.DangerouslyOpenPlaintext = true
+	wantRecord(t, s, "plain", plain(t))
 	if _, err := s.Load(t.Context(), "damaged"); !errors.Is(err, tokenstore.ErrCorrupt) {
 		t.Errorf("Load = %v, want ErrCorrupt", err)
+	}
+	broken := &tokenstore.Funcs{
+		LoadFunc: func(_ context.Context, key string) ([]byte, error) {
+			if key == "alice" {
+				return nil, io.ErrUnexpectedEOF
+			}
+			return nil, tokenstore.ErrNotFound
+		},
+		KeysFunc: func(context.Context) iter.Seq2[string, error] {
+			return func(yield func(string, error) bool) { yield("alice", nil) }
+		},
+		SaveFunc: func(context.Context, string, []byte) error { t.Error("a key is made"); return nil },
+	}
+	if _, err := open(t, broken); !errors.Is(err, io.ErrUnexpectedEOF) {
+		t.Errorf("Open = %v, want the error of the store", err)
 	}
 	newer := new(tokenstore.Memory)
 	put(t, newer, "alice", "freshet-sealed 2 what will be")
 	if _, err := open(t, newer); !errors.Is(err, tokenstore.ErrVersion) {
 		t.Errorf("Open = %v, want ErrVersion", err)
 	}
+}
+
+// plain returns a record that is not sealed.
+func plain(t *testing.T) string {
+	t.Helper()
+	b, err := (tokenstore.Record{Account: "alice", Session: tokenstore.NewSessionID("")}).Encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
 }
 
 // Each store has keys of its own, which are no sessions.

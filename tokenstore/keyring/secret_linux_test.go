@@ -20,8 +20,8 @@ import (
 // secretGiven is what a fake has been given to keep.
 var secretGiven atomic.Pointer[string]
 
-// testLate shows that what the keyring does late, after Open has given up, costs
-// nothing: neither that key nor the next.
+// testLate shows that a keyring which hung works again once it answers, whatever
+// it has done of what was given up meanwhile.
 func testLate(t *testing.T) {
 	if !inSession(t, unlocked) {
 		return
