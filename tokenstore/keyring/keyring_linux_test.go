@@ -216,13 +216,14 @@ func TestOtherRecords(t *testing.T) {
 	}
 	below := new(tokenstore.Memory)
 	put(t, below, "damaged", "what is this")
-	put(t, below, "plain", plain(t))
+	record := plain(t)
+	put(t, below, "plain", record)
 	s := mustOpen(t, below)
 	if _, err := s.Load(t.Context(), "plain"); !errors.Is(err, tokenstore.ErrPlaintext) {
 		t.Errorf("Load = %v, want ErrPlaintext", err)
 	}
 	s.DangerouslyOpenPlaintext = true
-	wantRecord(t, s, "plain", plain(t))
+	wantRecord(t, s, "plain", record)
 	if _, err := s.Load(t.Context(), "damaged"); !errors.Is(err, tokenstore.ErrCorrupt) {
 		t.Errorf("Load = %v, want ErrCorrupt", err)
 	}
