@@ -242,6 +242,12 @@ func TestOtherRecords(t *testing.T) {
 	if _, err := open(t, broken); !errors.Is(err, io.ErrUnexpectedEOF) {
 		t.Errorf("Open = %v, want the error of the store", err)
 	}
+	broken.KeysFunc = func(context.Context) iter.Seq2[string, error] {
+		return func(yield func(string, error) bool) { yield("", io.ErrNoProgress) }
+	}
+	if _, err := open(t, broken); !errors.Is(err, io.ErrNoProgress) {
+		t.Errorf("Open = %v, want the error of the store", err)
+	}
 	newer := new(tokenstore.Memory)
 	put(t, newer, "alice", "freshet-sealed 2 what will be")
 	if _, err := open(t, newer); !errors.Is(err, tokenstore.ErrVersion) {

@@ -9,7 +9,7 @@ import (
 )
 
 // nobody is a user who has no session.
-const nobody = 65534
+const nobody = 987654321
 
 // noBus is a session in which nothing says where a bus is. What would start one
 // leaves a file.
