@@ -32,26 +32,26 @@ func (c Config) keys(ctx context.Context) ([]tokenstore.SealKey, error) {
 		names = defaultKeys
 	}
 	keys := make([]tokenstore.SealKey, len(names))
-	var found []tokenstore.SealKey
+	var known []tokenstore.SealKey
 	for i, name := range names {
 		key, err := c.find(ctx, name)
-		switch {
-		case err == nil:
-			keys[i] = key
-			found = append(found, key)
-		case !errors.Is(err, tokenstore.ErrNotFound):
+		if errors.Is(err, tokenstore.ErrNotFound) {
+			continue
+		}
+		if err != nil {
 			return nil, err
 		}
+		keys[i], known = key, append(known, key)
 	}
 	for i, name := range names {
 		if !keys[i].IsZero() {
 			continue
 		}
-		key, err := c.findOrMake(ctx, name, found)
+		key, err := c.findOrMake(ctx, name, known)
 		if err != nil {
 			return nil, err
 		}
-		keys[i] = key
+		keys[i], known = key, append(known, key)
 	}
 	return keys, nil
 }
@@ -78,8 +78,10 @@ func (c Config) find(ctx context.Context, name string) (tokenstore.SealKey, erro
 	if err != nil {
 		return tokenstore.SealKey{}, err
 	}
-	_, err = sealed.Load(ctx, pointer(name))
-	return key, err
+	if _, err := sealed.Load(ctx, pointer(name)); err != nil {
+		return tokenstore.SealKey{}, err
+	}
+	return key, nil
 }
 
 // pointed returns the id of the key of that name. It asks the pointer with a key
@@ -97,10 +99,10 @@ func (c Config) pointed(ctx context.Context, name string) (id string, err error)
 }
 
 // findOrMake returns the key of that name, and makes it if no pointer to it is
-// there and every record opens with one of the others. Records are looked at
-// before the pointer, which is there before a key seals the first.
-func (c Config) findOrMake(ctx context.Context, name string, others []tokenstore.SealKey) (tokenstore.SealKey, error) {
-	lost := c.checkRecords(ctx, others)
+// there and what is sealed is sealed with those known. Records are looked at before
+// the pointer, which is there before a key seals the first.
+func (c Config) findOrMake(ctx context.Context, name string, known []tokenstore.SealKey) (tokenstore.SealKey, error) {
+	lost := c.checkRecords(ctx, known)
 	key, err := c.find(ctx, name)
 	if !errors.Is(err, tokenstore.ErrNotFound) {
 		return key, err

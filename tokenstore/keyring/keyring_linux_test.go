@@ -316,6 +316,29 @@ func TestRotation(t *testing.T) {
 	}
 }
 
+// quick is a store in which somebody seals a record as soon as the key "a" is
+// there.
+type quick struct {
+	*tokenstore.Memory
+	t *testing.T
+}
+
+func (q quick) Update(ctx context.Context, key string, next func(context.Context, []byte) ([]byte, error)) error {
+	err := q.Memory.Update(ctx, key, next)
+	if key == "freshet-keyring.a" {
+		put(q.t, mustOpen(q.t, q.Memory, "a"), "alice", "record of alice")
+	}
+	return err
+}
+
+// A key that was made just now is not lost when the next one is made.
+func TestTwoNewKeys(t *testing.T) {
+	if !inSession(t, unlocked) {
+		return
+	}
+	wantRecord(t, mustOpen(t, quick{new(tokenstore.Memory), t}, "b", "a", "c"), "alice", "record of alice")
+}
+
 func TestConfig(t *testing.T) {
 	_, err := keyring.Open(t.Context(), keyring.Config{Service: "a b", Keys: []string{"key", "", strings.Repeat("k", 17), "-k"}})
 	for _, want := range []string{"Config.Service is \"a b\"", "Config.Store is nil", "Config.Keys[1]", "Config.Keys[2]", "Config.Keys[3]"} {
