@@ -13,9 +13,13 @@ import (
 // The pauses between two tries to take a lease: from the first they double up to
 // the last. They are jittered, so that those who wait do not come in step.
 const (
-	firstPoll = 20 * time.Millisecond
-	lastPoll  = 250 * time.Millisecond
+	firstPoll   = 20 * time.Millisecond
+	longestPoll = 250 * time.Millisecond
 )
+
+// lastPoll is the longest pause for the settle time of s: in half of it who watches
+// must have looked, or what it has seen does not count.
+func (s *Store) lastPoll() time.Duration { return max(min(longestPoll, s.Settle/8), time.Millisecond) }
 
 // firstPause is the pause between the first two tries to save a record; it
 // doubles. The last is a part of the settle time.
@@ -36,7 +40,8 @@ type hold struct {
 // wait asks for the lease until it is had or ctx is over.
 func (h *hold) wait(ctx context.Context) error {
 	var w watch
-	for pause := firstPoll; ; pause = min(2*pause, lastPoll) {
+	for pause := firstPoll; ; pause = 2 * pause {
+		pause = min(pause, h.store.lastPoll())
 		taken, err := h.take(ctx, &w)
 		if taken {
 			return nil
@@ -79,7 +84,8 @@ func (h *hold) leave(w *watch) {
 	defer h.unlock()
 	ctx, cancel := context.WithTimeout(context.Background(), 2*h.store.Settle)
 	defer cancel()
-	for w.holder != "" && sleep(ctx, lastPoll/2+rand.N(lastPoll)) == nil {
+	pause := h.store.lastPoll()
+	for w.holder != "" && sleep(ctx, pause/2+rand.N(pause)) == nil {
 		taken, err := h.take(ctx, w)
 		if taken || err != nil {
 			break
