@@ -44,7 +44,7 @@ type wireToken struct {
 }
 
 // Encode returns the record as bytes for a [Store]: JSON with a format version,
-// times in UTC to the second and between the years 1 and 9999. It is an error if
+// times in UTC to the millisecond and between the years 1 and 9999. It is an error if
 // the record would be refused by [DecodeRecord], or has more bytes than a [Sealed]
 // takes, 128 less than [MaxRecord] ([ErrTooLarge]).
 func (r Record) Encode() ([]byte, error) {
@@ -185,7 +185,7 @@ func (r *Record) UnmarshalJSON([]byte) error {
 // GobEncode is an error that names [Record.Encode].
 func (r Record) GobEncode() ([]byte, error) { return r.MarshalJSON() }
 
-// wireTime is a time as it is written: UTC, whole seconds, years 1 to 9999.
+// wireTime is a time as it is written: UTC, whole milliseconds, years 1 to 9999.
 type wireTime time.Time
 
 func (t wireTime) IsZero() bool { return time.Time(t).IsZero() }
@@ -196,18 +196,18 @@ var (
 )
 
 func (t wireTime) clamp() time.Time {
-	u := time.Unix(time.Time(t).Unix(), 0).UTC()
+	u := time.Time(t)
 	switch {
 	case u.Before(firstTime):
 		return firstTime
 	case u.After(lastTime):
 		return lastTime
 	}
-	return u
+	return time.UnixMilli(u.UnixMilli()).UTC()
 }
 
 func (t wireTime) MarshalText() ([]byte, error) {
-	return t.clamp().AppendFormat(nil, time.RFC3339), nil
+	return t.clamp().AppendFormat(nil, "2006-01-02T15:04:05.999Z07:00"), nil
 }
 
 func (t *wireTime) UnmarshalText(b []byte) error {

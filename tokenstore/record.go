@@ -72,7 +72,7 @@ type AccessToken struct {
 
 	// Issued is when the request for the token began, by this host's clock.
 	// Expiry is when it ends by the same clock; zero is unknown. Both are kept
-	// to the second.
+	// to the millisecond.
 	Issued, Expiry time.Time
 
 	Scope string // granted to this token; empty is the session's

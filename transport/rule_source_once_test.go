@@ -45,7 +45,7 @@ func TestRule052_one_refresh_a_lifetime(t *testing.T) {
 				return nil
 			}
 			src := newSource(t, transport.SourceConfig{Refresh: srv.refresh})
-			time.Sleep(300 * time.Millisecond) // stores keep times to the second
+			time.Sleep(300 * time.Millisecond)
 			mustToken(t, src)
 			end := mustToken(t, src).Expiry()
 			for ; time.Now().Before(end); time.Sleep(lifetime / 200) {

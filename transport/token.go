@@ -236,7 +236,7 @@ func (t *issue) follow(last *issue, own bool) {
 	switch {
 	case last == nil:
 	case t.is(last) && t.access.Token.Equal(last.access.Token):
-		t.access = last.access // the store keeps times to the second
+		t.access = last.access // the store keeps times to the millisecond
 		t.refreshAt, t.remedy = last.refreshAt, last.remedy
 		t.rejected.Store(last.rejected.Load())
 		t.early.Store(last.early.Load())

@@ -107,12 +107,15 @@ func (h *hold) release() {
 func (h *hold) free() {
 	ctx, cancel := context.WithTimeout(context.Background(), h.store.patience())
 	defer cancel()
-	h.store.Table.Free(ctx, h.key, h.owner)
+	detach(ctx, answerTime, func(ctx context.Context) error { return h.store.Table.Free(ctx, h.key, h.owner) }, nil)
 }
 
-// patience is how long a holder waits for the database, and how long it pauses at
-// the most before it asks again. Both together are less than the settle time.
-func (s *Store) patience() time.Duration { return s.Settle / 4 }
+// patience is how long a holder waits for the database before it goes on, and
+// lastPause how long it pauses at the most before it asks again. Both together are
+// less than the settle time.
+func (s *Store) patience() time.Duration { return s.Settle / 2 }
+
+func (s *Store) lastPause() time.Duration { return s.Settle / 4 }
 
 var errLost = errors.New("tokenstore: the exclusion was lost while the record was written")
 
@@ -123,7 +126,7 @@ func (h *hold) save(ctx context.Context, record []byte) error {
 	if record == nil {
 		record = []byte{}
 	}
-	for pause, tries := firstPause, 1; ; pause, tries = min(2*pause, h.store.patience()), tries+1 {
+	for pause, tries := firstPause, 1; ; pause, tries = min(2*pause, h.store.lastPause()), tries+1 {
 		ok, err := h.commit(ctx, record)
 		switch {
 		case ok:
@@ -142,12 +145,13 @@ func (h *hold) save(ctx context.Context, record []byte) error {
 	}
 }
 
+// commit tries once. A try that takes too long is not cut off: where the database is
+// slow, none would ever come to its end.
 func (h *hold) commit(ctx context.Context, record []byte) (ok bool, err error) {
-	limit := h.store.patience()
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), limit) // for drivers that do not heed it
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), h.store.patience())
 	defer cancel()
 	answer := make(chan bool, 1)
-	err = detach(ctx, limit, func(ctx context.Context) error {
+	err = detach(ctx, answerTime, func(ctx context.Context) error {
 		ok, err := h.store.Table.Commit(ctx, h.key, h.owner, h.row.Version, record)
 		answer <- ok
 		return err
