@@ -47,6 +47,7 @@ func openTable(t *testing.T, place string) *sql.DB {
 	schema := filepath.Base(place)
 	cfg := settings(t)
 	cfg.RuntimeParams["search_path"] = schema
+	cfg.RuntimeParams["application_name"] = schema
 	db := stdlib.OpenDB(*cfg)
 	t.Cleanup(func() { db.Close() })
 	exec := func(statement string) {

@@ -3,9 +3,12 @@ package storetests_test
 import (
 	"cmp"
 	"context"
+	"crypto/rand"
 	"database/sql"
+	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -23,12 +26,67 @@ type database struct {
 	dialect sqlstore.Dialect
 	needs   func(t *testing.T)
 	open    func(t *testing.T, place string) *sql.DB // a schema or file of the place's own
+
+	levels []string                           // statements that set the isolation level of a connection
+	idle   string                             // counts transactions that are left open
+	kill   func(t *testing.T, db *sql.DB) int // the connections to that schema, by another one
 }
 
 var databases = map[string]database{
-	"PostgreSQL": {sqlstore.PostgreSQL, needsPostgres, openTable},
-	"MariaDB":    {sqlstore.MySQL, needsMariaDB, openMariaDB},
-	"SQLite":     {sqlstore.SQLite, func(*testing.T) {}, openSQLite},
+	"PostgreSQL": {
+		dialect: sqlstore.PostgreSQL, needs: needsPostgres, open: openTable, kill: killPostgres,
+		levels: []string{"SET default_transaction_isolation = 'repeatable read'", "SET default_transaction_isolation = 'serializable'"},
+		idle:   `SELECT count(*) FROM pg_stat_activity WHERE state LIKE 'idle in%' AND application_name = current_setting('application_name') AND application_name <> ''`,
+	},
+	"MariaDB": {
+		dialect: sqlstore.MySQL, needs: needsMariaDB, open: openMariaDB, kill: killMariaDB,
+		levels: []string{"SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED", "SET SESSION TRANSACTION ISOLATION LEVEL SERIALIZABLE"},
+		idle:   `SELECT count(*) FROM information_schema.innodb_trx x JOIN information_schema.processlist p ON x.trx_mysql_thread_id = p.id WHERE p.db = database() AND p.id <> connection_id()`,
+	},
+	"SQLite": {dialect: sqlstore.SQLite, needs: func(*testing.T) {}, open: openSQLite},
+}
+
+// place returns a new place, as storetest makes them.
+func place(t *testing.T) string {
+	t.Helper()
+	dir := filepath.Join(t.TempDir(), "p"+strings.ToLower(rand.Text()[:16]))
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+// killPostgres ends the connections that have the application name of db's, which
+// is the place.
+func killPostgres(t *testing.T, db *sql.DB) (n int) {
+	t.Helper()
+	err := db.QueryRow(`SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE application_name = current_setting('application_name') AND pid <> pg_backend_pid()`).Scan(&n)
+	if err != nil {
+		return 0 // it was killed itself
+	}
+	return n
+}
+
+func killMariaDB(t *testing.T, db *sql.DB) (n int) {
+	t.Helper()
+	rows, err := db.Query(`SELECT id FROM information_schema.processlist WHERE db = database() AND id <> connection_id()`)
+	if err != nil {
+		return 0
+	}
+	defer rows.Close()
+	var ids []int
+	for rows.Next() {
+		var id int
+		if rows.Scan(&id) == nil {
+			ids = append(ids, id)
+		}
+	}
+	for _, id := range ids {
+		if _, err := db.Exec(fmt.Sprint("KILL ", id)); err == nil {
+			n++
+		}
+	}
+	return n
 }
 
 // mariaDB returns how to connect to MariaDB: as its usual environment variables
@@ -113,6 +171,30 @@ func TestSQLStore(t *testing.T) {
 				Open:     func(t *testing.T, place string) tokenstore.Store { return d.openStore(t, place, testLease) },
 				Shared:   true,
 				Takeover: 2 * testLease,
+			})
+		})
+	}
+}
+
+func TestSealedSQLStore(t *testing.T) {
+	key, err := tokenstore.NewSealKey("test", []byte("a key of all processes of a test"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, d := range databases {
+		t.Run(name, func(t *testing.T) {
+			d.needs(t)
+			storetest.Run(t, storetest.Config{
+				Open: func(t *testing.T, place string) tokenstore.Store {
+					s, err := tokenstore.NewSealed(d.openStore(t, place, testLease), key)
+					if err != nil {
+						t.Fatal(err)
+					}
+					return s
+				},
+				Shared:    true,
+				Takeover:  2 * testLease,
+				MaxRecord: tokenstore.MaxRecord - 128,
 			})
 		})
 	}

@@ -1,6 +1,7 @@
 package lease
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -21,8 +22,7 @@ const (
 // must have looked, or what it has seen does not count.
 func (s *Store) lastPoll() time.Duration { return max(min(longestPoll, s.Settle/8), time.Millisecond) }
 
-// firstPause is the pause between the first two tries to save a record; it
-// doubles. The last is a part of the settle time.
+// firstPause is the pause between the first two tries to write; it doubles. The last is a part of the settle time.
 const firstPause = 100 * time.Millisecond
 
 // A hold is the exclusion of one key, from when it is waited for.
@@ -37,9 +37,14 @@ type hold struct {
 	freed bool      // the lease was given back by what wrote or removed the record
 }
 
+// maxErrors is how many errors running end a wait. Databases have some that only say
+// that several came at once: deadlocks, serialization failures, busy files.
+const maxErrors = 5
+
 // wait asks for the lease until it is had or ctx is over.
 func (h *hold) wait(ctx context.Context) error {
 	var w watch
+	errs := 0
 	for pause := firstPoll; ; pause = 2 * pause {
 		pause = min(pause, h.store.lastPoll())
 		taken, err := h.take(ctx, &w)
@@ -47,11 +52,14 @@ func (h *hold) wait(ctx context.Context) error {
 			return nil
 		}
 		if err == nil {
-			err = sleep(ctx, pause/2+rand.N(pause))
-		}
-		if err != nil {
+			errs = 0
+		} else if errs++; errs == maxErrors {
 			go h.leave(&w)
 			return err
+		}
+		if over := sleep(ctx, pause/2+rand.N(pause)); over != nil {
+			go h.leave(&w)
+			return cmp.Or(err, over)
 		}
 	}
 }
@@ -86,8 +94,7 @@ func (h *hold) leave(w *watch) {
 	defer cancel()
 	pause := h.store.lastPoll()
 	for w.holder != "" && sleep(ctx, pause/2+rand.N(pause)) == nil {
-		taken, err := h.take(ctx, w)
-		if taken || err != nil {
+		if taken, _ := h.take(ctx, w); taken {
 			break
 		}
 	}
@@ -119,15 +126,12 @@ func (s *Store) lastPause() time.Duration { return s.Settle / 4 }
 
 var errLost = errors.New("tokenstore: the exclusion was lost while the record was written")
 
-// save tries until the record is written, the lease is lost or ctx is over, but
-// always once: the record may be the only copy of a refresh token. A try that
-// comes late harms nobody, since it writes under the lease of this hold alone.
-func (h *hold) save(ctx context.Context, record []byte) error {
-	if record == nil {
-		record = []byte{}
-	}
+// persist calls try until what it does is done, the lease is lost or ctx is over, but
+// always once: a record may be the only copy of a refresh token. A try that comes
+// late harms nobody, since it acts under the lease of this hold alone.
+func (h *hold) persist(ctx context.Context, try func(ctx context.Context) (bool, error)) error {
 	for pause, tries := firstPause, 1; ; pause, tries = min(2*pause, h.store.lastPause()), tries+1 {
-		ok, err := h.commit(ctx, record)
+		ok, err := h.once(ctx, try)
 		switch {
 		case ok:
 			h.freed = true
@@ -140,19 +144,19 @@ func (h *hold) save(ctx context.Context, record []byte) error {
 			return errLost
 		}
 		if over := sleep(ctx, pause); over != nil {
-			return fmt.Errorf("tokenstore: record not saved: %w (given up: %w)", err, over)
+			return fmt.Errorf("tokenstore: not written: %w (given up: %w)", err, over)
 		}
 	}
 }
 
-// commit tries once. A try that takes too long is not cut off: where the database is
+// once tries once. A try that takes too long is not cut off: where the database is
 // slow, none would ever come to its end.
-func (h *hold) commit(ctx context.Context, record []byte) (ok bool, err error) {
+func (h *hold) once(ctx context.Context, try func(ctx context.Context) (bool, error)) (ok bool, err error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), h.store.patience())
 	defer cancel()
 	answer := make(chan bool, 1)
 	err = detach(ctx, answerTime, func(ctx context.Context) error {
-		ok, err := h.store.Table.Commit(ctx, h.key, h.owner, h.row.Version, record)
+		ok, err := try(ctx)
 		answer <- ok
 		return err
 	}, nil)

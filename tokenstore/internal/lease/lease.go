@@ -122,7 +122,12 @@ func (s *Store) Update(ctx context.Context, key string, next func(ctx context.Co
 	case len(record) > tokenstore.MaxRecord:
 		return fmt.Errorf("%w: %d bytes", tokenstore.ErrTooLarge, len(record))
 	}
-	return h.save(ctx, record)
+	if record == nil {
+		record = []byte{}
+	}
+	return h.persist(ctx, func(ctx context.Context) (bool, error) {
+		return s.Table.Commit(ctx, key, h.owner, h.row.Version, record)
+	})
 }
 
 // Delete implements [tokenstore.Store]. It waits for an Update of the key.
@@ -132,19 +137,7 @@ func (s *Store) Delete(ctx context.Context, key string) error {
 		return err
 	}
 	defer h.release()
-	var removed bool
-	err = detach(ctx, answerTime, func(ctx context.Context) (err error) {
-		removed, err = s.Table.Remove(ctx, key, h.owner)
-		return err
-	}, nil)
-	switch {
-	case err != nil:
-		return err
-	case !removed:
-		return tokenstore.ErrConflict
-	}
-	h.freed = true
-	return nil
+	return h.persist(ctx, func(ctx context.Context) (bool, error) { return s.Table.Remove(ctx, key, h.owner) })
 }
 
 // acquire waits for the lease of key until ctx is over.
