@@ -4,14 +4,17 @@ go 1.26.0
 
 require (
 	github.com/freshet-go/freshet v0.0.0
+	github.com/freshet-go/freshet/tokenstore/redisstore v0.0.0
 	github.com/go-sql-driver/mysql v1.10.1
 	github.com/jackc/pgx/v5 v5.12.0
+	github.com/redis/go-redis/v9 v9.23.0
 	golang.org/x/oauth2 v0.37.0
 	modernc.org/sqlite v1.62.0
 )
 
 require (
 	filippo.io/edwards25519 v1.2.0 // indirect
+	github.com/cespare/xxhash/v2 v2.3.0 // indirect
 	github.com/dustin/go-humanize v1.1.0 // indirect
 	github.com/gofrs/flock v0.13.1 // indirect
 	github.com/google/uuid v1.6.0 // indirect
@@ -23,6 +26,7 @@ require (
 	github.com/mattn/go-isatty v0.0.24 // indirect
 	github.com/ncruces/go-strftime v1.1.0 // indirect
 	github.com/remyoudompheng/bigfft v0.0.0-20230129092748-24d4a6f8daec // indirect
+	go.uber.org/atomic v1.12.0 // indirect
 	golang.org/x/sync v0.24.0 // indirect
 	golang.org/x/sys v0.49.0 // indirect
 	golang.org/x/text v0.41.0 // indirect
@@ -31,4 +35,7 @@ require (
 	modernc.org/memory v1.12.1 // indirect
 )
 
-replace github.com/freshet-go/freshet => ../..
+replace (
+	github.com/freshet-go/freshet => ../..
+	github.com/freshet-go/freshet/tokenstore/redisstore => ../../tokenstore/redisstore
+)
