@@ -23,9 +23,8 @@ import (
 const lifetime = 2 * time.Second
 
 // leastGap is the least time between two refreshes: the window before the end of a
-// token is a quarter of its lifetime, and that end is stored in whole seconds, so
-// that it comes up to one earlier for the other processes.
-const leastGap = lifetime*3/4 - time.Second
+// token is a quarter of its lifetime, and times are stored in whole milliseconds.
+const leastGap = lifetime*3/4 - time.Millisecond
 
 // A fleet is some processes that share one session, which is kept in one store.
 // The server rotates refresh tokens, and ends the session when a spent one comes.

@@ -3,6 +3,7 @@ module github.com/freshet-go/freshet/internal/storetests
 go 1.26.0
 
 require (
+	github.com/anishathalye/porcupine v1.3.1
 	github.com/freshet-go/freshet v0.0.0
 	github.com/freshet-go/freshet/tokenstore/redisstore v0.0.0
 	github.com/go-sql-driver/mysql v1.10.1

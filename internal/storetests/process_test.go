@@ -40,7 +40,10 @@ type job struct {
 
 // workers are what processes do.
 var workers = map[string]func(w *worker){
-	"fleet": (*worker).fleet,
+	"fleet":  (*worker).fleet,
+	"holder": (*worker).hold,
+	"sender": (*worker).send,
+	"ops":    (*worker).operate,
 }
 
 // A worker is a process of a test, seen by itself.
