@@ -58,7 +58,7 @@ func TestKeepAlive_of_many_sessions(t *testing.T) {
 		Issuer: srv.Issuer(), ClientID: "app", Store: store, TokenClient: srv.Client(),
 		Endpoint: oauth2.Endpoint{TokenURL: srv.TokenURL()},
 	}
-	fill(t, srv, cfg, db, n)
+	fill(t, srv, cfg, n)
 	c, err := client.New(cfg)
 	if err != nil {
 		t.Fatal(err)
@@ -100,33 +100,100 @@ func TestKeepAlive_of_many_sessions(t *testing.T) {
 	}
 }
 
-// fill stores n sessions whose access tokens have expired.
-func fill(t *testing.T, srv *testserver.Server, cfg client.Config, db *sql.DB, n int) {
-	t.Helper()
-	tx, err := db.Begin()
+// The server is down while a thousand sessions are due: it is not stormed, others get
+// a connection to the database all the time, and soon afterwards every session is
+// fresh.
+func TestKeepAlive_through_an_outage_of_the_server(t *testing.T) {
+	const n, pool = 1000, 10
+	d := databases["PostgreSQL"]
+	d.needs(t)
+	srv := testserver.NewLoopback()
+	defer srv.Close()
+	srv.Log().Keep(0)
+	store, db := d.openPool(t, place(t), pool)
+	cfg := client.Config{
+		Issuer: srv.Issuer(), ClientID: "app", Store: store, TokenClient: srv.Client(),
+		Endpoint: oauth2.Endpoint{TokenURL: srv.TokenURL()},
+	}
+	fill(t, srv, cfg, n)
+	c, err := client.New(cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer tx.Rollback()
+	ctx, cancel := context.WithCancel(t.Context())
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	defer cancel()
+	wg.Go(func() { // somebody else who uses the pool
+		for ctx.Err() == nil {
+			foreign, done := context.WithTimeout(ctx, answerTime)
+			var one int
+			if err := db.QueryRowContext(foreign, `SELECT 1`).Scan(&one); err != nil && ctx.Err() == nil {
+				t.Errorf("no connection for others: %v", err)
+			}
+			done()
+			time.Sleep(20 * time.Millisecond)
+		}
+	})
+	srv.Inject(testserver.OnToken, testserver.Always, testserver.Status(503))
+	wg.Go(func() { c.KeepAlive(ctx, client.KeepAliveConfig{}) })
+	down := testenv.Time(t)
+	time.Sleep(down)
+	during := srv.Log().TokenRequests()
+	if limit := 64 + 8 + 3 + int(down/(5*time.Second)); during > limit { // those that were on their way, and probes
+		t.Errorf("%d token requests in %v, want %d at the most", during, down, limit)
+	}
+	srv.ClearFaults()
+	healed := time.Now()
+	for limit := healed.Add(time.Minute); srv.Log().Refreshes() < n && time.Now().Before(limit); {
+		time.Sleep(20 * time.Millisecond)
+	}
+	t.Logf("%d sessions, server down for %v: %d token requests meanwhile, all fresh %v after it, %d waits for a connection",
+		n, down, during, time.Since(healed).Round(time.Second/10), db.Stats().WaitCount)
+	if got := srv.Log().Refreshes(); got != n || srv.Log().Reused() != 0 {
+		t.Errorf("%d refreshes of %d sessions, %d tokens sent twice", got, n, srv.Log().Reused())
+	}
+	if err := c.Close(t.Context()); err != nil {
+		t.Error(err)
+	}
+}
+
+// fill stores n sessions whose access tokens have expired.
+func fill(t *testing.T, srv *testserver.Server, cfg client.Config, n int) {
+	t.Helper()
+	next := make(chan int)
+	var wg sync.WaitGroup
+	for range 8 {
+		wg.Go(func() {
+			for i := range next {
+				account := fmt.Sprint("account", i)
+				record := expired(t, srv, cfg, account)
+				err := cfg.Store.Update(t.Context(), keyOf(cfg, account), func(context.Context, []byte) ([]byte, error) { return record, nil })
+				if err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
 	for i := range n {
-		account := fmt.Sprint("account", i)
-		tokens := srv.BeginSession(account)
-		rec := tokenstore.Record{
-			Issuer: cfg.Issuer, ClientID: cfg.ClientID, Account: account,
-			Session: tokenstore.NewSessionID(""), Generation: 1, RefreshToken: tokenstore.NewSecret(tokens.RefreshToken),
-		}
-		rec.SetToken(tokenstore.AccessToken{Token: tokenstore.NewSecret(tokens.AccessToken), Issued: time.Now().Add(-2 * time.Hour), Expiry: time.Now().Add(-time.Hour)})
-		b, err := rec.Encode()
-		if err != nil {
-			t.Fatal(err)
-		}
-		if _, err := tx.Exec(`INSERT INTO freshet_sessions (name, record, version, lease_owner, lease_end) VALUES (?, ?, 1, '', 0)`, keyOf(cfg, account), b); err != nil {
-			t.Fatal(err)
-		}
+		next <- i
 	}
-	if err := tx.Commit(); err != nil {
-		t.Fatal(err)
+	close(next)
+	wg.Wait()
+}
+
+func expired(t *testing.T, srv *testserver.Server, cfg client.Config, account string) []byte {
+	tokens := srv.BeginSession(account)
+	rec := tokenstore.Record{
+		Issuer: cfg.Issuer, ClientID: cfg.ClientID, Account: account,
+		Session: tokenstore.NewSessionID(""), Generation: 1, RefreshToken: tokenstore.NewSecret(tokens.RefreshToken),
 	}
+	rec.SetToken(tokenstore.AccessToken{Token: tokenstore.NewSecret(tokens.AccessToken), Issued: time.Now().Add(-2 * time.Hour), Expiry: time.Now().Add(-time.Hour)})
+	b, err := rec.Encode()
+	if err != nil {
+		t.Error(err)
+	}
+	return b
 }
 
 // keyOf returns the key of a session, as package client makes it.
