@@ -7,8 +7,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"time"
-
-	"github.com/freshet-go/freshet/tokenstore"
 )
 
 // The pauses between two tries to take a lease: from the first they double up to
@@ -21,9 +19,6 @@ const (
 // lastPoll is the longest pause for the settle time of s: in half of it who watches
 // must have looked, or what it has seen does not count.
 func (s *Store) lastPoll() time.Duration { return max(min(longestPoll, s.Settle/8), time.Millisecond) }
-
-// firstPause is the pause between the first two tries to write; it doubles. The last is a part of the settle time.
-const firstPause = 100 * time.Millisecond
 
 // A hold is the exclusion of one key, from when it is waited for.
 type hold struct {
@@ -115,55 +110,6 @@ func (h *hold) free() {
 	ctx, cancel := context.WithTimeout(context.Background(), h.store.patience())
 	defer cancel()
 	detach(ctx, answerTime, func(ctx context.Context) error { return h.store.Table.Free(ctx, h.key, h.owner) }, nil)
-}
-
-// patience is how long a holder waits for the database before it goes on, and
-// lastPause how long it pauses at the most before it asks again. Both together are
-// less than the settle time.
-func (s *Store) patience() time.Duration { return s.Settle / 2 }
-
-func (s *Store) lastPause() time.Duration { return s.Settle / 4 }
-
-var errLost = errors.New("tokenstore: the exclusion was lost while the record was written")
-
-// persist calls try until what it does is done, the lease is lost or ctx is over, but
-// always once: a record may be the only copy of a refresh token. A try that comes
-// late harms nobody, since it acts under the lease of this hold alone.
-func (h *hold) persist(ctx context.Context, try func(ctx context.Context) (bool, error)) error {
-	for pause, tries := firstPause, 1; ; pause, tries = min(2*pause, h.store.lastPause()), tries+1 {
-		ok, err := h.once(ctx, try)
-		switch {
-		case ok:
-			h.freed = true
-			return nil
-		case err == nil && tries == 1:
-			h.freed = true
-			return tokenstore.ErrConflict
-		case err == nil: // an earlier try may have been carried out, and its answer lost
-			h.freed = true
-			return errLost
-		}
-		if over := sleep(ctx, pause); over != nil {
-			return fmt.Errorf("tokenstore: not written: %w (given up: %w)", err, over)
-		}
-	}
-}
-
-// once tries once. A try that takes too long is not cut off: where the database is
-// slow, none would ever come to its end.
-func (h *hold) once(ctx context.Context, try func(ctx context.Context) (bool, error)) (ok bool, err error) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), h.store.patience())
-	defer cancel()
-	answer := make(chan bool, 1)
-	err = detach(ctx, answerTime, func(ctx context.Context) error {
-		ok, err := try(ctx)
-		answer <- ok
-		return err
-	}, nil)
-	if err != nil {
-		return false, err
-	}
-	return <-answer, nil
 }
 
 // A watch is kept of a lease that has run out. What it has seen counts only if it
