@@ -148,11 +148,12 @@ func (f *fleet) plan(script []fate) {
 	f.script = script
 }
 
-// played reports whether all has happened that was planned, and is over.
+// played reports whether all has happened that was planned, and is over: whoever died
+// is replaced.
 func (f *fleet) played() bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return len(f.script) == 0 && f.frozen == "" && len(f.dead) == 0 && len(f.lost) == 0
+	return len(f.script) == 0 && f.frozen == "" && len(f.living) == f.size && len(f.lost) == 0
 }
 
 // killAny kills a worker that is not stopped.

@@ -31,7 +31,7 @@ const leastGap = lifetime*3/4 - time.Millisecond
 type fleet struct {
 	*testing.T
 	name   string // of the store
-	shared shared
+	size   int    // how many processes
 	job    job
 	server *testserver.Server
 	store  tokenstore.Store // the parent's own
@@ -69,7 +69,7 @@ type counts struct{ kills, stops, excused, lost, refused int }
 func newFleet(t *testing.T, name string, s shared, n int, l leases, refreshTimeout, pause time.Duration) *fleet {
 	t.Helper()
 	f := &fleet{
-		T: t, name: name, shared: s, server: testserver.NewLoopback(),
+		T: t, name: name, size: n, server: testserver.NewLoopback(),
 		lost: make(chan struct{}, 16), dead: make(chan struct{}, 16),
 		living: make(map[string]*process), hit: make(map[string]hit),
 		begun: make(map[string]string), over: make(map[string]bool), spent: make(map[string]exchanged),
@@ -213,7 +213,7 @@ func (f *fleet) judge(all tally) {
 	}
 	f.Logf("%-10s | %9s | %4s | %8s | %8s | %9s | %9s | %5s | %5s | %7s | %4s | %13s | %7s | %12s", "store", "processes", "time",
 		"requests", "token r.", "refreshes", "lifetimes", "kills", "stops", "excused", "lost", "invalid_grant", "adopted", "failed calls")
-	f.Logf("%-10s | %9d | %3.0fs | %8d | %8d | %9d | %9.1f | %5d | %5d | %7d | %4d | %13d | %7d | %12d", f.name, len(f.living), elapsed.Seconds(),
+	f.Logf("%-10s | %9d | %3.0fs | %8d | %8d | %9d | %9.1f | %5d | %5d | %7d | %4d | %13d | %7d | %12d", f.name, f.size, elapsed.Seconds(),
 		f.server.Log().APIRequests(), f.server.Log().TokenRequests(), refreshes, elapsed.Seconds()/lifetime.Seconds(),
 		f.count.kills, f.count.stops, f.count.excused, f.count.lost, f.count.refused, all.Adopted, all.Failed+all.Rejected)
 }
