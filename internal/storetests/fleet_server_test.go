@@ -46,7 +46,10 @@ func (f *fleet) answer(w http.ResponseWriter, r *http.Request, next http.Handler
 func (f *fleet) stored() (rec tokenstore.Record, err error) {
 	ctx, cancel := context.WithTimeout(context.Background(), answerTime)
 	defer cancel()
-	b, err := f.store.Load(ctx, f.key)
+	f.mu.Lock()
+	key := f.key
+	f.mu.Unlock()
+	b, err := f.store.Load(ctx, key)
 	if errors.Is(err, tokenstore.ErrNotFound) {
 		return rec, nil
 	}

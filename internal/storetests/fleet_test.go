@@ -100,11 +100,11 @@ func newFleet(t *testing.T, name string, s shared, n int, l leases, refreshTimeo
 // A keySpy tells under which key a session is stored.
 type keySpy struct {
 	tokenstore.Store
-	saw *string
+	key string
 }
 
 func (s *keySpy) Update(ctx context.Context, key string, next func(context.Context, []byte) ([]byte, error)) error {
-	*s.saw = key
+	s.key = key
 	return s.Store.Update(ctx, key, next)
 }
 
@@ -130,7 +130,8 @@ func (f *fleet) signIn() {
 	fj := f.job.Fleet
 	fj.RefreshTimeout = 0
 	cfg := fj.config("parent")
-	cfg.Store = &keySpy{Store: f.store, saw: &f.key}
+	spy := &keySpy{Store: f.store}
+	cfg.Store = spy
 	c, err := client.New(cfg)
 	if err != nil {
 		f.Fatal(err)
@@ -146,6 +147,9 @@ func (f *fleet) signIn() {
 	if err := c.Close(ctx); err != nil {
 		f.Fatal(err)
 	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.key = spy.key
 }
 
 // awaitAll waits until every worker has made a call that worked. The session may
