@@ -257,7 +257,7 @@ func TestUpdate_over_a_database_that_fails(t *testing.T) {
 		}
 	})
 	bubble(t, "a take that hangs", func(t *testing.T, s *Store, m *memory) {
-		m.breakAt(once(1, "takeed", func(context.Context) error { time.Sleep(time.Hour); return nil })) // and takes
+		m.breakAt(once(1, "take", func(context.Context) error { time.Sleep(time.Hour); return nil })) // and then takes
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		if err := s.Update(ctx, "k", write1("one")); !errors.Is(err, context.DeadlineExceeded) {
@@ -274,7 +274,27 @@ func TestUpdate_over_a_database_that_fails(t *testing.T) {
 		if err := s.Update(t.Context(), "k", write1("two")); err != nil {
 			t.Error(err)
 		}
-		wantRecord(t, s, "two")
+		m.breakAt(once(1, "commit", func(context.Context) error { panic("canary") }))
+		if err := s.Update(t.Context(), "k", write1("three")); err != nil {
+			t.Error(err)
+		}
+		wantRecord(t, s, "three")
+	})
+	bubble(t, "errors that come and go", func(t *testing.T, s *Store, m *memory) {
+		m.die()
+		n := 0
+		m.breakAt(func(_ context.Context, step string) error {
+			if step != "take" {
+				return nil
+			}
+			if n++; n%3 == 0 {
+				return errCut
+			}
+			return nil
+		})
+		if err := s.Update(t.Context(), "k", write1("one")); err != nil {
+			t.Error(err)
+		}
 	})
 	for name, step := range map[string]string{"a commit that fails": "commit", "a commit whose answer is lost": "commited"} {
 		bubble(t, name, func(t *testing.T, s *Store, m *memory) {
