@@ -27,6 +27,8 @@ type database struct {
 	needs   func(t *testing.T)
 	open    func(t *testing.T, place string) *sql.DB // a schema or file of the place's own
 
+	connection string // tells the connection's number
+
 	levels []string                           // statements that set the isolation level of a connection
 	idle   string                             // counts transactions that are left open
 	kill   func(t *testing.T, db *sql.DB) int // the connections to that schema, by another one
@@ -34,12 +36,12 @@ type database struct {
 
 var databases = map[string]database{
 	"PostgreSQL": {
-		dialect: sqlstore.PostgreSQL, needs: needsPostgres, open: openTable, kill: killPostgres,
+		dialect: sqlstore.PostgreSQL, needs: needsPostgres, open: openTable, kill: killPostgres, connection: `SELECT pg_backend_pid()`,
 		levels: []string{"SET default_transaction_isolation = 'repeatable read'", "SET default_transaction_isolation = 'serializable'"},
 		idle:   `SELECT count(*) FROM pg_stat_activity WHERE state LIKE 'idle in%' AND application_name = current_setting('application_name') AND application_name <> ''`,
 	},
 	"MariaDB": {
-		dialect: sqlstore.MySQL, needs: needsMariaDB, open: openMariaDB, kill: killMariaDB,
+		dialect: sqlstore.MySQL, needs: needsMariaDB, open: openMariaDB, kill: killMariaDB, connection: `SELECT connection_id()`,
 		levels: []string{"SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED", "SET SESSION TRANSACTION ISOLATION LEVEL SERIALIZABLE"},
 		idle:   `SELECT count(*) FROM information_schema.innodb_trx x JOIN information_schema.processlist p ON x.trx_mysql_thread_id = p.id WHERE p.db = database() AND p.id <> connection_id()`,
 	},

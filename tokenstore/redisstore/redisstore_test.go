@@ -59,6 +59,26 @@ func open(t *testing.T, place string) *redisstore.Store {
 	return s
 }
 
+func TestSealedStore(t *testing.T) {
+	needsRedis(t)
+	key, err := tokenstore.NewSealKey("test", []byte("a key of all processes of a test"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	storetest.Run(t, storetest.Config{
+		Open: func(t *testing.T, place string) tokenstore.Store {
+			s, err := tokenstore.NewSealed(open(t, place), key)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return s
+		},
+		Shared:    true,
+		Takeover:  2 * testLease,
+		MaxRecord: tokenstore.MaxRecord - 128,
+	})
+}
+
 func TestStore(t *testing.T) {
 	needsRedis(t)
 	storetest.Run(t, storetest.Config{
