@@ -18,6 +18,10 @@ func (s *Server) FailToken(n int, fault Fault) { s.srv.Inject(testserver.OnToken
 // FailAPI makes fault happen to the next n requests to the API.
 func (s *Server) FailAPI(n int, fault Fault) { s.srv.Inject(testserver.OnAPI, n, fault.do) }
 
+// FailRevocation makes fault happen to the next n requests to the revocation
+// endpoint.
+func (s *Server) FailRevocation(n int, fault Fault) { s.srv.Inject(testserver.OnRevoke, n, fault.do) }
+
 // ClearFaults ends all faults.
 func (s *Server) ClearFaults() { s.srv.ClearFaults() }
 
