@@ -44,6 +44,7 @@ var workers = map[string]func(w *worker){
 	"holder": (*worker).hold,
 	"sender": (*worker).send,
 	"ops":    (*worker).operate,
+	"user":   (*worker).use,
 }
 
 // A worker is a process of a test, seen by itself.
