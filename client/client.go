@@ -98,10 +98,10 @@ func (c *Client) borrow(account string) *Session {
 // giveBack ends borrow. A session that nobody else has, and that has nothing to
 // lose, is forgotten.
 func (c *Client) giveBack(s *Session) {
-	unsaved := s.source.Status().Unsaved
+	idle := s.source.Idle()
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if s.borrowers--; s.borrowers == 0 && !s.asked && !unsaved && !c.closed {
+	if s.borrowers--; s.borrowers == 0 && !s.asked && idle && !c.closed {
 		delete(c.sessions, s.account)
 	}
 }

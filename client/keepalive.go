@@ -119,19 +119,16 @@ func (k *keeper) run(ctx context.Context) {
 	k.end()
 }
 
-// end waits for those that are at work, whose context is over.
+// end waits for those that are at work, whose context is over. Their sessions are not
+// given back: a refresh may be under way, and is what Close waits for.
 func (k *keeper) end() {
 	for k.working > 0 || k.scanning {
 		select {
-		case s := <-k.ended:
+		case <-k.ended:
 			k.working--
-			s.giveBack()
 		case p := <-k.pages:
 			k.scanning = !p.last
 		}
-	}
-	for _, s := range k.queue {
-		s.giveBack()
 	}
 }
 

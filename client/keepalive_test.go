@@ -270,6 +270,40 @@ func TestKeepAlive_notices_sessions_that_come_and_go(t *testing.T) {
 	})
 }
 
+func TestKeepAlive_ends_in_the_middle_of_refreshes(t *testing.T) {
+	for name, age := range map[string]time.Duration{"of expired tokens": 2 * time.Hour, "of tokens that still work": 58 * time.Minute} {
+		t.Run(name, func(t *testing.T) {
+			alive(t, func(t *testing.T) {
+				cr := newCrew(t, 1, 20)
+				cr.UpdatePolicy(func(p *testserver.Policy) { p.TokenLatency = 10 * time.Second })
+				time.Sleep(age)
+				stop := cr.keep(t, KeepAliveConfig{})
+				time.Sleep(7 * time.Second) // longer than the first refresh of a process is waited for
+				stop()
+				if n := cr.Log().Refreshes(); n != 0 {
+					t.Errorf("%d refreshes are over", n)
+				}
+				if err := cr.clients[0].Close(t.Context()); err != nil {
+					t.Error(err)
+				}
+				if n := cr.Log().Refreshes(); n != 20 {
+					t.Errorf("%d refreshes", n)
+				}
+				for i := range 20 {
+					b, err := cr.client.cfg.Store.Load(t.Context(), cr.client.key(fmt.Sprint(i)))
+					if err != nil {
+						t.Fatal(err)
+					}
+					rec, err := tokenstore.DecodeRecord(b)
+					if err != nil || rec.Generation != 2 {
+						t.Errorf("after Close %v is stored (%v)", rec, err)
+					}
+				}
+			})
+		})
+	}
+}
+
 func TestKeepAlive_of_named_accounts(t *testing.T) {
 	alive(t, func(t *testing.T) {
 		records := make(map[string][]byte)

@@ -14,7 +14,7 @@ const UnknownLifetime = 24 * time.Hour
 
 // Renew is [Source.Token] for nobody's request: it keeps the session's own token
 // fresh where there is no traffic. It refreshes a token whose time has come, see
-// [RefreshPoint], and waits for that, as nobody does who can use the token; a token
+// [RefreshPoint], and waits for the end of that, as nobody does who can use the token; a token
 // whose time has not come, or that another process has renewed, is left alone. Every
 // error is a *[RefreshError], except [ErrClosed]; while the pause after a failure
 // lasts it is that of the failure, and RetryAfter says how long.
@@ -43,9 +43,27 @@ func (s *Source) renew(ctx context.Context) error {
 	if err := s.paused(now, f); err != nil {
 		return err
 	}
-	_, err := s.wait(ctx, s.fly(""))
-	return err
+	if _, err := s.wait(ctx, s.fly("")); err != nil {
+		return err
+	}
+	return s.rested(ctx)
 }
+
+// rested waits until the refresh whose token its callers have is over for itself.
+func (s *Source) rested(ctx context.Context) error {
+	if err := s.turnWithin(s.turnTimeout(), ctx.Done()); err != nil {
+		if ctx.Err() != nil {
+			return cancelled(ctx)
+		}
+		return &RefreshError{Kind: StoreFailed, Err: err}
+	}
+	s.endTurn()
+	return nil
+}
+
+// Idle reports whether nothing would be lost with the Source: no refresh is under way,
+// and what it has is stored.
+func (s *Source) Idle() bool { return len(s.turn) == 0 && !s.hasUnsaved() }
 
 // RefreshPoint returns when the token of rec for target is to be refreshed: ahead of
 // its own expiry or of the refresh token's, whichever comes first, by before at the
