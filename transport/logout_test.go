@@ -6,6 +6,7 @@ import (
 	"errors"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -16,20 +17,26 @@ import (
 
 // A registrar notes which refresh tokens were revoked, and may not do its part.
 type registrar struct {
-	fail func(ctx context.Context) error
-
 	mu     sync.Mutex
 	tokens []string
+	fail   func(ctx context.Context, n int) error // of the n-th time
 }
 
 func (r *registrar) revoke(ctx context.Context, rec tokenstore.Record) error {
 	r.mu.Lock()
 	r.tokens = append(r.tokens, rec.RefreshToken.Reveal())
+	fail, n := r.fail, len(r.tokens)
 	r.mu.Unlock()
-	if r.fail != nil {
-		return r.fail(ctx)
+	if fail != nil {
+		return fail(ctx, n)
 	}
 	return nil
+}
+
+func (r *registrar) failWith(fail func(ctx context.Context, n int) error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.fail = fail
 }
 
 func (r *registrar) want(t *testing.T, tokens ...string) {
@@ -190,13 +197,13 @@ func TestLogout_where_the_server_does_not_do_its_part(t *testing.T) {
 	for name, test := range tests {
 		bubble(t, name, func(t *testing.T) {
 			s := newScene(t)
-			s.registrar.fail = test.fail
+			s.failWith(func(ctx context.Context, _ int) error { return test.fail(ctx) })
 			wantTook(t, test.took, func() {
 				if err := s.a.Logout(t.Context()); !errors.Is(err, transport.ErrNotRevoked) {
 					t.Errorf("Logout = %v", err)
 				}
 			})
-			s.registrar.fail = nil
+			s.failWith(nil)
 			s.wantOver(t)
 			s.want(t, "rt1")
 			time.Sleep(time.Hour) // until the last has returned
@@ -253,7 +260,7 @@ func TestLogout_where_the_store_fails(t *testing.T) {
 func TestLogout_goes_on_without_its_caller(t *testing.T) {
 	bubble(t, "", func(t *testing.T) {
 		s := newScene(t)
-		s.registrar.fail = func(context.Context) error { time.Sleep(5 * time.Second); return nil }
+		s.failWith(func(context.Context, int) error { time.Sleep(5 * time.Second); return nil })
 		wantTook(t, time.Second, func() { wantKind(t, transport.Token{}, s.a.Logout(soon(t, time.Second)), transport.Cancelled) })
 		time.Sleep(5 * time.Second)
 		s.wantOver(t)
@@ -296,12 +303,12 @@ func TestRule111_logout_is_a_fence(t *testing.T) {
 	bubble(t, "a token that could not be saved here, and the store is back", func(t *testing.T) {
 		s := newScene(t)
 		s.unsavedRefresh(t, s.a)
-		s.registrar.fail = func(context.Context) error {
-			if len(s.tokens) == 2 {
+		s.failWith(func(_ context.Context, n int) error {
+			if n == 2 {
 				return errors.New("the second time")
 			}
 			return nil
-		}
+		})
 		if err := s.a.Logout(t.Context()); !errors.Is(err, transport.ErrNotRevoked) {
 			t.Errorf("Logout = %v", err)
 		}
@@ -437,12 +444,13 @@ func TestSet_of_the_same_seed_ends_no_save(t *testing.T) {
 		rec.Seed = "seed"
 		mustSet(t, s.a, rec)
 		time.Sleep(2 * time.Minute)
-		end, left := time.Now().Add(20*time.Second), 0
+		end := time.Now().Add(20 * time.Second)
+		var left atomic.Int32
 		s.shelf.mu.Lock()
 		s.at = func(step string) error {
 			switch {
 			case step == "leave":
-				left++
+				left.Add(1)
 			case step == "save" && time.Now().Before(end):
 				return errDisk
 			}
@@ -451,7 +459,7 @@ func TestSet_of_the_same_seed_ends_no_save(t *testing.T) {
 		s.shelf.mu.Unlock()
 		wantToken(t, s.a, "at3")
 		wantKind(t, transport.Token{}, s.a.Set(t.Context(), rec), transport.StoreFailed)
-		if left != 0 {
+		if left.Load() != 0 {
 			t.Error("the exclusion was given up")
 		}
 		time.Sleep(time.Minute)

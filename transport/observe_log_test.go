@@ -82,6 +82,15 @@ func TestLog_of_a_session(t *testing.T) {
 	})
 }
 
+// A later answers when nothing else is under way: what a refresh logs, it logs behind
+// its callers.
+type later struct{ http.RoundTripper }
+
+func (l later) RoundTrip(req *http.Request) (*http.Response, error) {
+	time.Sleep(time.Millisecond)
+	return l.RoundTripper.RoundTrip(req)
+}
+
 func TestLog_of_requests(t *testing.T) {
 	bubble(t, "", func(t *testing.T) {
 		b, srv := new(logBuffer), &server{lifetime: time.Hour}
@@ -89,7 +98,7 @@ func TestLog_of_requests(t *testing.T) {
 		mustToken(t, src)
 		wantLog(t, b, `level=DEBUG msg="freshet: refresh began" reason=none attempt=1 key=session`,
 			`level=INFO msg="freshet: refreshed" reason=none outcome=exchanged attempt=1 rotated=true waiters=1 duration=0s token=* key=session`)
-		tr := newTransport(t, transport.Config{Source: src, Origins: []string{"https://api.test"}, Base: byToken{}})
+		tr := newTransport(t, transport.Config{Source: src, Origins: []string{"https://api.test"}, Base: later{byToken{}}})
 		wantAnswer(t, tr, request(t, "GET", "https://other.test:8443/path?q", nil), 401, "")
 		wantLog(t, b, `level=DEBUG msg="freshet: request without a token" origin=https://other.test:8443 key=session`)
 		wantAnswer(t, tr, request(t, "GET", "https://api.test/path?q", nil), 401, "")
