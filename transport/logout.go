@@ -161,11 +161,11 @@ func (s *Source) revoke(ctx context.Context, rec *tokenstore.Record) error {
 }
 
 // orphan reports whether kept, which was unsaved, must be revoked now that rec
-// took its place: it is of another session, or of the one that was ended. One that
-// gave way to a newer record of its own session must not: that would end the
-// session.
+// took its place: it is of another login, or of the session that was ended. One that
+// gave way to a newer record of its own session must not, nor to another session
+// that began with the same seed: at the server they are one, and it would end.
 func orphan(kept, rec *tokenstore.Record) bool {
-	return rec.Ended || rec.Session != kept.Session
+	return rec.Ended || rec.Session != kept.Session && (kept.Seed == "" || kept.Seed != rec.Seed)
 }
 
 func (s *Source) orphanLocked(kept, rec *tokenstore.Record) {

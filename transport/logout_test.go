@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -434,6 +435,35 @@ func TestRule111_logout_is_a_fence(t *testing.T) {
 		time.Sleep(time.Minute)
 		s.want(t) // that would end the session, which lives
 	})
+}
+
+// Two processes import one seed, and each begins a session of its own. At the server
+// they are the same, so the one that gives way must not be revoked.
+func TestSet_of_one_seed_by_two_processes_revokes_nothing(t *testing.T) {
+	for _, rotated := range []bool{false, true} {
+		bubble(t, fmt.Sprint("rotated ", rotated), func(t *testing.T) {
+			s := newScene(t)
+			rec := s.login()
+			rec.Seed = "seed"
+			theirs := rec.Clone()
+			theirs.Session, theirs.Generation = tokenstore.NewSessionID(s.record(t).Session), 1
+			if rotated {
+				theirs.Generation, theirs.RefreshToken = 2, tokenstore.NewSecret("rt3")
+			}
+			s.breakAt("save", func() error { // theirs comes first
+				s.heal()
+				s.put(t, theirs)
+				return tokenstore.ErrConflict
+			})
+			wantKind(t, transport.Token{}, s.a.Set(t.Context(), rec), transport.StoreFailed)
+			time.Sleep(time.Minute)
+			s.want(t)
+			s.wantStored(t, theirs.RefreshToken.Reveal())
+			if s.a.Status().Unsaved {
+				t.Error("it is still unsaved")
+			}
+		})
+	}
 }
 
 // The same seed again is no reason to give up what is being saved.
