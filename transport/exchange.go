@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"github.com/freshet-go/freshet/tokenstore"
@@ -38,6 +39,7 @@ type exchange struct {
 
 	ended   []*tokenstore.Record // whose tokens a logout has revoked, or tried to
 	revoked error                // what became of that
+	told    atomic.Bool          // LoggedOut
 }
 
 // wrote returns what the Update wrote.

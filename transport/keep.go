@@ -26,18 +26,20 @@ func (s *Source) keep(x *exchange, err error) bool {
 		return false
 	}
 	x.settled = err != nil // a timer may come late: what became of x is known
-	if held := s.heldLocked(); outranks(held, x.wrote()) {
+	held, rec := s.heldLocked(), x.wrote()
+	if outranks(held, rec) {
 		if x.settled && x.made != nil {
 			s.orphanLocked(x.made, held)
 		}
 		return false
 	}
-	if s.unsaved == nil || s.unsaved.record != x.wrote() {
-		if s.unsaved != nil && !slices.Contains(x.ended, s.unsaved.record) {
-			s.orphanLocked(s.unsaved.record, x.wrote())
+	if s.unsaved == nil || s.unsaved.record != rec {
+		asked := !rec.Ended || len(x.ended) > 0 // a logout that had no Update has revoked nothing
+		if (s.unsaved != nil || !asked) && !covers(x.ended, held) {
+			s.orphanLocked(held, rec)
 		}
-		s.unsaved = &unsaved{record: x.wrote(), since: time.Now()}
-		s.publishLocked(x.wrote(), true)
+		s.unsaved = &unsaved{record: rec, since: time.Now()}
+		s.publishLocked(rec, true)
 	}
 	s.unsaved.conflict = errors.Is(err, tokenstore.ErrConflict)
 	return true
@@ -69,7 +71,7 @@ func (s *Source) settleLocked(rec *tokenstore.Record, revoked []*tokenstore.Reco
 	kept, s.unsaved = s.unsaved, nil
 	orphans, s.orphans = s.orphans, nil
 	s.publishLocked(rec, own)
-	return kept, slices.DeleteFunc(orphans, func(o *tokenstore.Record) bool { return slices.Contains(revoked, o) })
+	return kept, slices.DeleteFunc(orphans, func(o *tokenstore.Record) bool { return covers(revoked, o) })
 }
 
 // tellSaved tells that rec, which is stored, was kept in memory before. It

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/freshet-go/freshet/tokenstore"
@@ -21,13 +22,15 @@ var ErrNotRevoked = errors.New("transport: the tokens are still valid at the ser
 // ended. No refresh that is under way anywhere, and no token that a process could
 // not save, brings the session back over it; such a token is revoked by who finds
 // the tombstone. Only a later login is stored over it. From then on Token fails
-// with [ErrLoginRequired].
+// with [ErrLoginRequired]; in another process it does when the access token that is
+// at hand there is due for a refresh, or rejected.
 //
 // The logout goes on even if ctx is over first. Its error is [ErrNotRevoked] if
-// revoking failed, and a *[RefreshError] of kind [StoreFailed] if the tombstone
+// nothing was revoked, and a *[RefreshError] of kind [StoreFailed] if the tombstone
 // could not be stored: where the session is known here it is ended in this process
-// nevertheless, and storing the tombstone is tried again; a login that another
-// process stores meanwhile stays. A record that can't be read stays, too: see
+// nevertheless, storing the tombstone is tried again, and what was not revoked for
+// want of the store is revoked then; a login that another process stores meanwhile
+// stays. The error may be both. A record that can't be read stays, too: see
 // [Source.Forget]. Where there is no session, Logout does nothing.
 func (s *Source) Logout(ctx context.Context) error { return s.detach(ctx, s.logout) }
 
@@ -104,6 +107,9 @@ func (s *Source) endUnsaved(x *exchange, err error, answer func(error)) {
 			return
 		}
 		x.made = tombstone(held)
+		if s.revocable(held) { // which is done when the tombstone is stored
+			x.revoked = ErrNotRevoked
+		}
 	}
 	if !s.keep(x, err) && err == nil {
 		return // the timer came late
@@ -127,7 +133,7 @@ func (s *Source) tellLogout(x *exchange, unsaved *RefreshError, answer func(erro
 		err = errors.Join(unsaved, err)
 	}
 	answer(err)
-	if x.wrote() != nil {
+	if x.wrote() != nil && !x.told.Swap(true) {
 		s.watch.loggedOut(LoggedOut{s.subject(""), x.revoked})
 	}
 }
@@ -142,7 +148,7 @@ func (x *exchange) revoke(ctx context.Context, rec *tokenstore.Record) {
 // take. A server that can't be asked, and a Revoke that does not return, keeps
 // nobody waiting.
 func (s *Source) revoke(ctx context.Context, rec *tokenstore.Record) error {
-	if s.cfg.Revoke == nil || rec.Ended || rec.RefreshToken.IsZero() && len(rec.Access) == 0 {
+	if !s.revocable(rec) {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, s.cfg.refreshTimeout())
@@ -160,6 +166,11 @@ func (s *Source) revoke(ctx context.Context, rec *tokenstore.Record) error {
 	return err
 }
 
+// revocable reports whether there is anything to revoke.
+func (s *Source) revocable(rec *tokenstore.Record) bool {
+	return s.cfg.Revoke != nil && (!rec.RefreshToken.IsZero() || len(rec.Access) > 0)
+}
+
 // orphan reports whether kept, which was unsaved, must be revoked now that rec
 // took its place: it is of another login, or of the session that was ended. One that
 // gave way to a newer record of its own session must not, nor to another session
@@ -172,6 +183,15 @@ func (s *Source) orphanLocked(kept, rec *tokenstore.Record) {
 	if kept.Exists() && orphan(kept, rec) {
 		s.orphans = append(s.orphans, kept)
 	}
+}
+
+// covers reports whether who revokes records has revoked rec, too: its tokens, or
+// what came of them.
+func covers(records []*tokenstore.Record, rec *tokenstore.Record) bool {
+	return slices.ContainsFunc(records, func(r *tokenstore.Record) bool {
+		return r.Session == rec.Session &&
+			(r.Generation > rec.Generation || r.Generation == rec.Generation && r.RefreshToken.Equal(rec.RefreshToken))
+	})
 }
 
 // bury revokes, behind everybody, what was unsaved and has no place any more. The

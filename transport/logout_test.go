@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -106,6 +107,16 @@ func (s *scene) wantOver(t *testing.T) {
 	synctest.Wait()
 }
 
+// wantNotRevoked logs out where the store is away: the tokens are still valid, too.
+func wantNotRevoked(t *testing.T, src *transport.Source) {
+	t.Helper()
+	err := src.Logout(t.Context())
+	wantKind(t, transport.Token{}, err, transport.StoreFailed)
+	if !errors.Is(err, transport.ErrNotRevoked) {
+		t.Errorf("Logout = %v, which does not say that nothing was revoked", err)
+	}
+}
+
 func mustLogout(t *testing.T, src *transport.Source) {
 	t.Helper()
 	if err := src.Logout(t.Context()); err != nil {
@@ -193,6 +204,7 @@ func TestLogout_where_the_server_does_not_do_its_part(t *testing.T) {
 		"hangs":     {func(context.Context) error { time.Sleep(time.Hour); return nil }, 15 * time.Second},
 		"is slow":   {func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }, 15 * time.Second},
 		"panics":    {func(context.Context) error { panic("canary") }, 0},
+		"ends":      {func(context.Context) error { runtime.Goexit(); return nil }, 0},
 		"is absent": {func(context.Context) error { return &transport.RefreshError{RetryAfter: time.Minute} }, 0},
 	}
 	for name, test := range tests {
@@ -248,13 +260,66 @@ func TestLogout_where_the_store_fails(t *testing.T) {
 		if st := s.a.Status(); st.Unsaved || st.State == transport.StateLoggedOut {
 			t.Errorf("Status %+v", st)
 		}
+		s.want(t, "rt1") // of the session that was to end
+	})
+	bubble(t, "and has lost everything when it is back", func(t *testing.T) {
+		s := newScene(t)
+		s.breakAt("enter", func() error { return errDisk })
+		wantNotRevoked(t, s.a)
+		s.set(nil)
+		s.heal()
+		time.Sleep(time.Minute)
+		s.want(t, "rt1")
+		s.wantOver(t)
+	})
+	bubble(t, "and the user logs in here before it is back", func(t *testing.T) {
+		s := newScene(t)
+		s.breakAt("enter", func() error { return errDisk })
+		wantNotRevoked(t, s.a)
+		wantKind(t, transport.Token{}, s.a.Set(t.Context(), s.login()), transport.StoreFailed)
 		s.want(t)
+		s.heal()
+		time.Sleep(time.Minute)
+		s.want(t, "rt1")
+		s.wantStored(t, "rt2")
+	})
+	bubble(t, "and nothing could be revoked", func(t *testing.T) {
+		shelf, _, src := running(t, nil)
+		shelf.breakAt("enter", func() error { return errDisk })
+		err := src.Logout(t.Context())
+		wantKind(t, transport.Token{}, err, transport.StoreFailed)
+		if errors.Is(err, transport.ErrNotRevoked) {
+			t.Errorf("Logout = %v, and there is no Revoke", err)
+		}
 	})
 	bubble(t, "and the process ends", func(t *testing.T) {
 		s := newScene(t)
 		s.breakAt("save", func() error { return errDisk })
 		wantKind(t, transport.Token{}, s.a.Logout(t.Context()), transport.StoreFailed)
 		wantKind(t, transport.Token{}, s.a.Close(soon(t, time.Minute)), transport.StoreFailed)
+	})
+}
+
+// One logout is one event, also where its tombstone is stored long after.
+func TestLogout_is_told_once(t *testing.T) {
+	bubble(t, "", func(t *testing.T) {
+		s := newScene(t)
+		var told []transport.LoggedOut
+		cfg := s.config(s.server, nil)
+		cfg.Revoke, cfg.NeedsLogin = s.revoke, true
+		cfg.Observer = &transport.Observer{LoggedOut: func(e transport.LoggedOut) { told = append(told, e) }}
+		src := newSource(t, cfg)
+		wantToken(t, src, "at1")
+		failFor(s.shelf, time.Minute)
+		wantKind(t, transport.Token{}, src.Logout(t.Context()), transport.StoreFailed)
+		if len(told) != 1 {
+			t.Errorf("told %v, want one", told)
+		}
+		time.Sleep(2 * time.Minute)
+		s.wantOver(t)
+		if len(told) != 1 {
+			t.Errorf("told %v, want one", told)
+		}
 	})
 }
 
