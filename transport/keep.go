@@ -41,7 +41,7 @@ func (s *Source) keep(x *exchange, err error) bool {
 		s.unsaved = &unsaved{record: rec, since: time.Now()}
 		s.publishLocked(rec, true)
 	}
-	s.unsaved.conflict = errors.Is(err, tokenstore.ErrConflict)
+	s.unsaved.conflict = errors.Is(err, tokenstore.ErrConflict) || errors.Is(err, errAborted)
 	return true
 }
 
@@ -139,10 +139,20 @@ func (s *Source) startSaver() bool {
 	return true
 }
 
+// loseExclusion notes that what is unsaved was given up for what does not replace it
+// after all, perhaps: then it is to be saved at once.
+func (s *Source) loseExclusion() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.unsaved != nil {
+		s.unsaved.conflict = true
+	}
+}
+
 func (s *Source) lostExclusion() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.unsaved != nil && s.unsaved.conflict
+	return s.unsaved != nil && s.unsaved.conflict && !s.gaveUp
 }
 
 func (s *Source) goOnSaving() bool {
@@ -180,7 +190,9 @@ func (s *Source) save() {
 		s.stored(x)
 	case err == nil:
 		s.adopt(x.took)
-	case !errors.Is(err, errAborted):
+	case errors.Is(err, errAborted):
+		s.loseExclusion()
+	default:
 		s.watch.saveFailed(SaveFailed{s.subject(""), err})
 	}
 }

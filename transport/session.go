@@ -162,6 +162,7 @@ func (s *Source) forget(ctx context.Context) error {
 	if err := s.takeOver(ctx.Done()); err != nil {
 		return &RefreshError{Kind: StoreFailed, Err: err}
 	}
+	defer s.keepSaving() // what was to go and can't be deleted
 	defer s.endTurn()
 	if err := s.purge(ctx); err != nil {
 		return &RefreshError{Kind: StoreFailed, Err: err}

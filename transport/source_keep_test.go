@@ -228,3 +228,64 @@ func TestKeep_tries_alone(t *testing.T) {
 		shelf.heal()
 	})
 }
+
+// What a Forget gave up, and then can't delete, is saved again at once: meanwhile
+// another process may send what is spent.
+func TestKeep_after_a_Forget_that_fails(t *testing.T) {
+	for name, unsaved := range map[string]func(*testing.T, *shelf, *server, *transport.Source){
+		"of a refresh": func(t *testing.T, shelf *shelf, _ *server, src *transport.Source) {
+			failFor(shelf, time.Hour)
+			wantToken(t, src, "at3")
+		},
+		"of a refresh, some time after": func(t *testing.T, shelf *shelf, _ *server, src *transport.Source) {
+			shelf.breakAt("save", func() error { return tokenstore.ErrConflict })
+			wantToken(t, src, "at3")
+			failFor(shelf, time.Hour)
+			time.Sleep(20 * time.Second)
+		},
+		"of a login, some time after": func(t *testing.T, shelf *shelf, srv *server, src *transport.Source) {
+			shelf.breakAt("enter", func() error { return errDisk })
+			wantKind(t, transport.Token{}, src.Set(t.Context(), srv.login()), transport.StoreFailed)
+			failFor(shelf, time.Hour)
+			time.Sleep(20 * time.Second)
+		},
+	} {
+		bubble(t, name, func(t *testing.T) {
+			shelf, srv, src := running(t, nil)
+			time.Sleep(2 * time.Minute)
+			unsaved(t, shelf, srv, src)
+			shelf.mu.Lock()
+			shelf.at = func(step string) error {
+				switch step {
+				case "delete":
+					shelf.heal()
+					return errDisk
+				case "save":
+					return errDisk
+				}
+				return nil
+			}
+			shelf.mu.Unlock()
+			wantKind(t, transport.Token{}, src.Forget(t.Context()), transport.StoreFailed)
+			synctest.Wait()
+			shelf.wantStored(t, "rt3")
+			if src.Status().Unsaved {
+				t.Error("it is not saved at once")
+			}
+			srv.wantNoReuse(t)
+		})
+	}
+}
+
+// A save that Close gives up is not begun again: the program may close its store.
+func TestKeep_given_up_by_Close(t *testing.T) {
+	bubble(t, "", func(t *testing.T) {
+		shelf, _, src := running(t, nil)
+		time.Sleep(2 * time.Minute)
+		failFor(shelf, time.Hour)
+		wantToken(t, src, "at3")
+		wantKind(t, transport.Token{}, src.Close(soon(t, time.Minute)), transport.StoreFailed)
+		shelf.breakAt("enter", func() error { t.Error("the store is used after Close"); return errDisk })
+		time.Sleep(time.Hour)
+	})
+}
