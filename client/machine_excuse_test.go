@@ -64,7 +64,16 @@ func (m *model) excuseLogin(p *process, a *user, since time.Time) string {
 	if last := p.last[a]; last != nil && last.refused && time.Since(last.ended) == 0 {
 		return "refused at this moment" // and another may have brought a better one by now
 	}
+	switch {
+	case truth.ended:
+		return "logged out"
+	case p.out[a] != nil && p.client.Session(a.name).Status().Unsaved:
+		return "logged out here, which is not stored" // nor is the store looked at
+	}
 	t := m.tokens[truth.refreshToken]
+	if t.family.loggedOut() {
+		return "logged out, perhaps"
+	}
 	if t.family.dead != "" {
 		return t.family.dead
 	}

@@ -161,18 +161,26 @@ func (m *model) writing(p *process, was, made *tokenstore.Record) {
 		case new == old:
 		case !new.newer(old):
 			m.violated("%s writes %v over the newer %v", p, made, was)
+		case made.Ended:
+		case was.Ended:
+			m.revive(p, was, t)
 		default:
 			m.judgeLogins(p, m.tokens[old.refreshToken], t)
 		}
 	}
+	if a.news++; was == nil || was.Session != made.Session || made.Ended {
+		a.turns++
+	}
+	if made.Ended {
+		m.writingEnd(p, was, made)
+		return
+	}
+	m.sessions[made.Session] = t.family
 	m.trace("  %s stores %s", p, t)
 	if at, ok := made.Token(""); ok {
 		m.issued[at.Token.Reveal()].settled = true
 	}
 	t.stored = time.Now()
-	if a.news++; was == nil || was.Session != made.Session {
-		a.turns++
-	}
 }
 
 // judgeLogins: a login that was over before another began is not written over that.
@@ -240,6 +248,9 @@ func (m *model) judgeToken(p *process, a *user, tok transport.Token, turns int) 
 	if p.forgot[a] {
 		m.violated("%s: %s: a token is handed out after Forget", p, a.name)
 	}
+	if at, found := p.outTurns[a]; found && at == turns && m.sessions[v.session].before(p.out[a]) {
+		m.violated("%s: %s: a token is handed out after Logout", p, a.name)
+	}
 	p.learn(a, v.version)
 	if truth, _ := m.truth(p, a); truth.session == v.session { // else it may find the later login at any time
 		p.served[a] = served{tok, v.version, turns}
@@ -256,7 +267,7 @@ func (m *model) judgeStored(p *process) {
 		}
 	}
 	for _, s := range p.last {
-		if s.heard && s.token.next.stored.IsZero() && m.excuseAfter(s) == "" {
+		if s.heard && s.token.next.stored.IsZero() && m.excuseAfter(s) == "" && !s.token.family.loggedOut() {
 			m.violated("%s: all is calm, and %s is not stored", p, s.token.next)
 		}
 	}

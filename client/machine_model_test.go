@@ -18,6 +18,7 @@ type model struct {
 	began    time.Time
 	accounts []*user
 	tokens   map[string]*rtoken // refresh tokens
+	sessions map[string]*family // by the ids that were stored
 	issued   map[string]*accessToken
 	updates  int
 	log      []string
@@ -34,7 +35,9 @@ type user struct {
 	last   *update // the last one
 	lost   map[string]time.Time
 	news   int // counts what may end a pause: writes, losses, logins
-	turns  int // counts what may end a session: logins, Forget, another session stored
+	turns  int // counts what may end a session: logins, Forget, logouts, another session stored
+
+	logouts []*logout
 }
 
 // A family is what the server has of one login.
@@ -46,6 +49,9 @@ type family struct {
 	importing int // Imports of it under way
 	imported  time.Time
 	begun     time.Time // the first Import
+	tomb      time.Time // when its tombstone was last stored
+	asked     bool      // the server was to revoke one of its tokens
+	told      bool      // … and said that it has
 }
 
 // An rtoken is a refresh token.
@@ -95,12 +101,13 @@ type accessToken struct {
 // A version is where a record stands among those of its account.
 type version struct {
 	session      string
+	ended        bool
 	generation   uint64
 	refreshToken string
 }
 
 func versionOf(r *tokenstore.Record) version {
-	return version{r.Session, r.Generation, r.RefreshToken.Reveal()}
+	return version{r.Session, r.Ended, r.Generation, r.RefreshToken.Reveal()}
 }
 
 // newer is the order of records, written down once more: not [tokenstore.Record.Newer], which
@@ -108,6 +115,9 @@ func versionOf(r *tokenstore.Record) version {
 func (v version) newer(than version) bool {
 	if v.session != than.session {
 		return v.session > than.session
+	}
+	if v.ended != than.ended {
+		return v.ended
 	}
 	return v.generation > than.generation
 }
@@ -189,7 +199,7 @@ func (m *model) enter(p *process, key string, old *tokenstore.Record) (leave fun
 		}
 		a := m.account(made.Account)
 		a.key = key
-		if unreadable && made.Generation > 1 && p.replacing[a] == 0 {
+		if unreadable && (made.Generation > 1 || made.Ended) && p.replacing[a] == 0 {
 			m.violated("%s replaces what can't be read by %v, which is no login", p, made)
 		}
 		if p.forgot[a] && p.replacing[a] == 0 {

@@ -36,6 +36,7 @@ var weathers = [][]string{
 	{"reject", "reject", "expire"},     // tokens are rejected early
 	{"login", "login", "same", "both"}, // users log in
 	{"forget"},                         //
+	{"logout"},                         // … and out
 	{"revoke"},                         // the server ends a session
 	{"cancel"},                         //
 }
@@ -102,7 +103,7 @@ func (m *machine) do(o op) {
 	case "crash":
 		p.kill("crash")
 		m.start(o.i)
-	case "login", "same", "both", "forget":
+	case "login", "same", "both", "forget", "logout":
 		m.account(p, a, o)
 	case "expire", "revoke", "fault", "outage", "lossy", "mistake":
 		m.atServer(a, o)
@@ -120,6 +121,8 @@ func (m *machine) account(p *process, a *user, o op) {
 	switch o.what {
 	case "forget":
 		m.callers.Go(func() { p.forget(a, within) })
+	case "logout":
+		m.callers.Go(func() { p.logout(a, within) })
 	case "same":
 		if m.model.importing(a, a.latest()) {
 			return

@@ -34,6 +34,8 @@ type process struct {
 	began     map[*user]time.Time // when the last login here had worked
 	failures  map[*user]int       // of token requests, running
 	prompt    int                 // the Update in which a lost answer was asked for again
+	out       map[*user]*logout   // the last one here
+	outTurns  map[*user]int       // user.turns when it had worked
 	told      string              // the last error, for the trace
 }
 
@@ -43,10 +45,11 @@ func (m *machine) start(i int) {
 		machine: m, name: fmt.Sprintf("%c%d", 'A'+i, m.started), cut: make(chan struct{}),
 		known: map[*user]version{}, served: map[*user]served{}, rejected: map[string]bool{},
 		last: map[*user]*send{}, forgot: map[*user]bool{}, began: map[*user]time.Time{}, failures: map[*user]int{}, replacing: map[*user]int{}, replaced: map[*user]time.Time{},
+		out: map[*user]*logout{}, outTurns: map[*user]int{},
 	}
 	var err error
 	p.client, err = client.New(client.Config{
-		Issuer: m.server.Issuer(), Endpoint: oauth2.Endpoint{TokenURL: m.server.TokenURL()}, ClientID: "app",
+		Issuer: m.server.Issuer(), Endpoint: oauth2.Endpoint{TokenURL: m.server.TokenURL()}, RevocationURL: m.server.RevocationURL(), ClientID: "app",
 		Store: door{p}, Base: wire{p}, TokenClient: &http.Client{Transport: wire{p}},
 	})
 	if err != nil {
@@ -70,6 +73,7 @@ func (p *process) isCut() bool {
 func (p *process) kill(how string) {
 	p.model.mu.Lock()
 	p.gone = how
+	p.crashed = p.crashed || how != "closed"
 	p.model.mu.Unlock()
 	close(p.cut)
 	over, cancel := context.WithCancel(context.Background())
@@ -213,7 +217,7 @@ func (c *call) end(tok transport.Token, err error, serves bool) {
 	}
 	m.judgeError(c, err)
 	var re *transport.RefreshError
-	if good := c.served; serves && !p.closing && good.turns == a.turns && good.version == p.known[a] && !p.rejected[good.Reveal()] && time.Now().Before(good.Expiry()) &&
+	if good := c.served; serves && !p.closing && good.turns == a.turns && good.version == p.known[a] && !m.sessions[good.version.session].loggedOut() && !p.rejected[good.Reveal()] && time.Now().Before(good.Expiry()) &&
 		errors.As(err, &re) && re.Kind != transport.Cancelled {
 		m.violated("%s: %s: the token is good for %s, and the caller gets %v", p, a.name, time.Until(good.Expiry()), err)
 	}

@@ -136,6 +136,7 @@ type machine struct {
 	sent      []*send // guarded by model.mu, as what follows
 	faults    []serverFault
 	outage    serverFault
+	crashed   bool // a process, with what it had
 	callers   sync.WaitGroup
 }
 
@@ -160,7 +161,7 @@ func runOps(t *testing.T, seed uint64, ops []op) (m *machine) {
 
 func (m *machine) begin(r *rand.Rand) {
 	m.model = &model{
-		began: time.Now(), tokens: map[string]*rtoken{}, issued: map[string]*accessToken{}, count: map[string]int{},
+		began: time.Now(), tokens: map[string]*rtoken{}, sessions: map[string]*family{}, issued: map[string]*accessToken{}, count: map[string]int{},
 	}
 	for _, name := range []string{"alice", "bob"} {
 		m.model.accounts = append(m.model.accounts, &user{name: name, lost: map[string]time.Time{}})
@@ -168,6 +169,7 @@ func (m *machine) begin(r *rand.Rand) {
 	m.server = testserver.New()
 	m.server.SetPolicy(testserver.Policy{AccessLifetime: drawTime(r) + 20*time.Second})
 	m.server.Inject(testserver.OnToken, testserver.Always, m.serve)
+	m.server.Inject(testserver.OnRevoke, testserver.Always, m.serveRevocation)
 	m.shelf = newShelf(m.model)
 	for i := range m.processes {
 		m.start(i)
@@ -202,6 +204,9 @@ func (m *machine) finish() {
 	}
 	for _, a := range m.model.accounts {
 		m.judgeEnd(a)
+		m.model.mu.Lock()
+		m.model.judgeRevoked(a, m.crashed)
+		m.model.mu.Unlock()
 	}
 	for _, p := range m.processes {
 		p.stop(time.Minute)
@@ -214,9 +219,11 @@ func (m *machine) judgeEnd(a *user) {
 		p.get(a, time.Minute) // and writes what the store lost
 	}
 	time.Sleep(time.Minute)
-	good := true
+	good, out := true, m.isOut(a)
 	for _, p := range m.processes {
-		good = p.get(a, time.Minute) && good
+		got := p.get(a, time.Minute)
+		m.want(!out || !got, "%s: %s: a token hours after the logout", p, a.name)
+		good = got && good
 	}
 	if !good {
 		m.judgeLost(a)
@@ -229,6 +236,14 @@ func (m *machine) judgeEnd(a *user) {
 	synctest.Wait() // for what goes on behind the callers
 	stored := m.shelf.record(a.key)
 	m.want(stored != nil && m.model.lives(stored), "%s: the store ends with %v, which is not good", a.name, stored)
+}
+
+// isOut reports whether a was logged out, and its last session can't be any more.
+func (m *machine) isOut(a *user) bool {
+	m.model.mu.Lock()
+	defer m.model.mu.Unlock()
+	tomb := a.latest().tomb
+	return !tomb.IsZero() && !a.lostSince(tomb)
 }
 
 // judgeLost: a session that does not come back was lost for a reason.

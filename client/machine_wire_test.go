@@ -34,12 +34,30 @@ func (w wire) RoundTrip(req *http.Request) (*http.Response, error) {
 	if req.URL.Path == "/token" {
 		return w.askToken(req, body)
 	}
+	if req.URL.Path == "/revoke" {
+		return w.askRevocation(req, body)
+	}
 	resp, fate := w.send(req, body)
 	if fate != "answer" {
 		return nil, w.broken(req.Context(), fate)
 	}
 	if resp.StatusCode == http.StatusUnauthorized {
 		w.p.reject(strings.TrimPrefix(req.Header.Get("Authorization"), "Bearer "))
+	}
+	return resp, nil
+}
+
+// askRevocation sends a request for a revocation.
+func (w wire) askRevocation(req *http.Request, body []byte) (*http.Response, error) {
+	form, _ := url.ParseQuery(string(body))
+	token := form.Get("token")
+	w.p.model.revoking(w.p, token)
+	resp, fate := w.send(req, body)
+	if fate != "answer" {
+		return nil, w.broken(req.Context(), fate)
+	}
+	if resp.StatusCode == http.StatusOK {
+		w.p.model.told(token)
 	}
 	return resp, nil
 }
