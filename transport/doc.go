@@ -32,6 +32,10 @@
 //	             the server takes the old refresh token once more.
 //	lost record  A record that is gone, or an older copy, is written back by a
 //	             process that holds the session. Only Forget deletes.
+//	logout       Ends the session in every process that shares the store, whether or
+//	             not the server can be told. A refresh that is under way, here or
+//	             elsewhere, does not bring it back; the token that it brings is
+//	             revoked. Another process notices when its access token is due.
 //	login        When the server refuses the refresh token, every call that needs a
 //	             new token fails with [ErrLoginRequired], without asking the server
 //	             again, until there is another: except once an hour, for servers

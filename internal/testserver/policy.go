@@ -30,6 +30,9 @@ type Policy struct {
 	// GraceNew answers a refresh within Grace with a further successor, and all
 	// of them work. If false, it repeats the first one.
 	GraceNew bool
+	// RevokeAll ends the session when one of its access tokens is revoked, as
+	// some servers do. If false, only that token dies.
+	RevokeAll bool
 	// KillOldAccess makes the session's older access tokens die at a refresh.
 	KillOldAccess bool
 

@@ -18,14 +18,14 @@ func (s *Server) serveRevocation(w http.ResponseWriter, r *http.Request) {
 		writeTokenError(w, r, p, err)
 		return
 	}
-	account := s.tokens.revoke(r.PostForm.Get("token"))
+	account := s.tokens.revoke(p, r.PostForm.Get("token"))
 	x.note(func(e *Entry) { e.Granted, e.Account = account != "", account })
 	w.WriteHeader(http.StatusOK) // for an unknown token, too (§2.2)
 }
 
 // revoke ends what the token stands for, and returns whose it was or "": with a
 // refresh token goes its session and all the access tokens of that (§2.1).
-func (t *tokenTable) revoke(text string) (account string) {
+func (t *tokenTable) revoke(p *Policy, text string) (account string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if rt := t.refresh[text]; rt != nil {
@@ -34,6 +34,9 @@ func (t *tokenTable) revoke(text string) (account string) {
 	}
 	if at := t.access[text]; at != nil {
 		at.revoked = true
+		if p.RevokeAll {
+			t.end(at.session, true)
+		}
 		return at.session.account
 	}
 	return ""
