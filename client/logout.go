@@ -19,7 +19,8 @@ var ErrNotRevoked = transport.ErrNotRevoked
 // then ends the session, whether or not the server could be reached; see
 // [transport.Source.Logout] for what that means for refreshes that are under way.
 // From then on every call that needs a token fails with [ErrLoginRequired], until
-// the next login. To import the token with which the session began does not bring
+// the next login; a session of Config.Grant, which needs none, until [Session.Forget].
+// To import the token with which the session began does not bring
 // it back, since the server may know that token still.
 //
 // An error that is [ErrNotRevoked] says that nobody is signed in any more and that

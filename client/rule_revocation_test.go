@@ -187,5 +187,11 @@ func TestLogout_of_the_program_itself(t *testing.T) {
 		if _, err := s.Token(t.Context()); !errors.Is(err, ErrLoginRequired) {
 			t.Errorf("Token = %v", err)
 		}
+		if err := s.Forget(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if again, err := s.Token(t.Context()); err != nil || again.Reveal() == tok.Reveal() {
+			t.Errorf("Token after Forget = %v, %v", again, err)
+		}
 	})
 }

@@ -31,7 +31,11 @@ var ErrNotRevoked = errors.New("transport: the tokens are still valid at the ser
 // nevertheless, storing the tombstone is tried again, and what was not revoked for
 // want of the store is revoked then; a login that another process stores meanwhile
 // stays. The error may be both. A record that can't be read stays, too: see
-// [Source.Forget]. Where there is no session, Logout does nothing.
+// [Source.Forget].
+//
+// Where there is no session, neither stored nor held by this process, Logout does
+// nothing, and returns nil: if the store has lost one that another process holds, that
+// process brings it back. Nor does it do anything where the session is ended already.
 func (s *Source) Logout(ctx context.Context) error { return s.detach(ctx, s.logout) }
 
 func (s *Source) logout(answer func(error)) {
