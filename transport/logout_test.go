@@ -312,6 +312,7 @@ func TestLogout_is_told_once(t *testing.T) {
 		wantToken(t, src, "at1")
 		failFor(s.shelf, time.Minute)
 		wantKind(t, transport.Token{}, src.Logout(t.Context()), transport.StoreFailed)
+		synctest.Wait() // observers are told after the caller
 		if len(told) != 1 {
 			t.Errorf("told %v, want one", told)
 		}
