@@ -71,6 +71,12 @@ func TestMachine_found(t *testing.T) {
 		"one login, two sessions, one lost": {
 			{"login", 1, 0, 0, 0}, {"lose", 0, 0, 1, 0}, {"same", 0, 0, 0, 0}, {"lose", 0, 0, 10, 0}, {"ask", 1, 0, 0, 0},
 		},
+		// A refusal by mistake, and the store hangs when it is to be read again.
+		"refused, and what is stored is not known": {
+			{"disk", 0, 0, 46162, 4834 * time.Millisecond}, {"ask", 0, 0, 52170, 0}, {"disk", 1, 0, 51082, 6894 * time.Millisecond},
+			{"pass", 1, 0, 0, 903 * time.Millisecond}, {"disk", 0, 0, 23693, 141709 * time.Millisecond}, {"busy", 1, 0, 883, 82268 * time.Millisecond},
+			{"mistake", 1, 0, 15502, 376 * time.Millisecond}, {"pass", 0, 0, 0, 3989 * time.Millisecond},
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if m := runOps(t, 1, ops); len(m.model.broken) > 0 {

@@ -291,6 +291,10 @@ func (f *flight) failed(x *exchange, err error) error {
 		if lerr == nil && stored.Newer(x.took) && !stored.RefreshToken.Equal(x.took.RefreshToken) {
 			return nil
 		}
+		if lerr != nil && re.Kind == LoginRequired { // there may be another, of which this process can't know
+			s.refuse(x.took, re)
+			return s.fail(asRefreshError(lerr, StoreFailed), nil, f.target)
+		}
 	}
 	return s.fail(re, x.took, f.target)
 }

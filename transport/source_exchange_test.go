@@ -136,13 +136,38 @@ func TestRefresh_error_with_the_old_record(t *testing.T) {
 	})
 }
 
+// Where the store can't be read after a refusal, it may hold another token: it is not
+// known that a login is required, and what was refused is not sent again.
+func TestRefresh_refused_and_the_store_can_not_be_read(t *testing.T) {
+	bubble(t, "", func(t *testing.T) {
+		shelf, srv, _ := running(t, nil)
+		time.Sleep(2 * time.Minute)
+		calls := 0
+		cfg := shelf.config(srv, nil)
+		cfg.Refresh = func(context.Context, tokenstore.Record, string) (tokenstore.Record, error) {
+			calls++
+			shelf.breakAt("load", func() error { return errDisk })
+			return tokenstore.Record{}, invalidGrant()
+		}
+		src := newSource(t, cfg)
+		for range 3 {
+			if re := wantError(t, src, transport.StoreFailed); !errors.Is(re, errDisk) {
+				t.Errorf("error %v", re)
+			}
+			time.Sleep(time.Minute)
+		}
+		shelf.heal()
+		wantError(t, src, transport.LoginRequired)
+		if calls != 1 {
+			t.Errorf("%d calls, want one", calls)
+		}
+	})
+}
+
 // After a refusal the store is read again. Only a newer record with another
 // refresh token is a reason to go on.
 func TestRefresh_refused_and_the_store_has_no_better(t *testing.T) {
 	for name, change := range map[string]func(t *testing.T, shelf *shelf, rec tokenstore.Record){
-		"it can't be read": func(_ *testing.T, shelf *shelf, _ tokenstore.Record) {
-			shelf.breakAt("load", func() error { return errDisk })
-		},
 		"an older one": func(t *testing.T, shelf *shelf, rec tokenstore.Record) {
 			rec.Generation--
 			rec.RefreshToken = tokenstore.NewSecret("older")
