@@ -144,8 +144,8 @@ func (k *keeper) step(ctx context.Context) time.Duration {
 		s := k.queue.next()
 		k.working++
 		go func() {
+			defer func() { k.ended <- s }()
 			s.work(ctx, k)
-			k.ended <- s
 		}()
 	}
 	wait := time.Hour
@@ -181,7 +181,7 @@ func (k *keeper) back(s *kept) {
 		k.client.warn("keep-alive: nothing but failures, one session at a time is tried now")
 	}
 	switch {
-	case errors.Is(s.err, transport.ErrClosed):
+	case s.outcome == closed:
 		k.cancel(transport.ErrClosed)
 	case s.outcome == gone && !s.named:
 		delete(k.all, s.key)
@@ -192,11 +192,9 @@ func (k *keeper) back(s *kept) {
 
 // scan reads the keys of the store, as far as they are this client's.
 func (k *keeper) scan(ctx context.Context) {
-	var p page
+	p := page{err: errStoreEnded}
 	defer func() {
-		if v := recover(); v != nil { // of the program's store
-			p.err = fmt.Errorf("panic (%T) in the store", v)
-		}
+		recover() // of the program's store
 		p.last = true
 		k.pages <- p
 	}()
@@ -210,10 +208,11 @@ func (k *keeper) scan(ctx context.Context) {
 			p.keys = append(p.keys, key)
 		}
 		if len(p.keys) == 1000 {
-			k.pages <- p
-			p = page{}
+			k.pages <- page{keys: p.keys}
+			p.keys = nil
 		}
 	}
+	p.err = nil
 }
 
 // turn takes in a page: sessions that have come, and after the last one those that

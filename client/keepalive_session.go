@@ -3,7 +3,6 @@ package client
 import (
 	"context"
 	"errors"
-	"fmt"
 	"math/rand/v2"
 	"time"
 
@@ -25,7 +24,6 @@ type kept struct {
 	session *Session // borrowed as long as it fails, because it knows how long to pause
 
 	outcome outcome // of the last work
-	err     error
 }
 
 // A stamp tells a record from those before and after it.
@@ -42,6 +40,7 @@ const (
 	worked                // they do their part
 	failed                // one of them does not
 	gone                  // nothing is stored
+	closed                // the client is
 )
 
 // The pauses of a keeper.
@@ -52,24 +51,34 @@ const (
 
 // work does what is due, and sets when something is next.
 func (s *kept) work(ctx context.Context, k *keeper) {
-	s.outcome, s.err = idle, nil
+	s.outcome = idle
+	ended := false
 	defer func() {
-		if v := recover(); v != nil { // of the program's store
-			s.fail(fmt.Errorf("panic (%T) in the store", v))
+		if !ended { // by a panic or a Goexit of the program's store
+			recover()
+			s.fail(errStoreEnded)
 		}
 	}()
+	s.look(ctx, k)
+	ended = true
+}
+
+var errStoreEnded = errors.New("the store ended the goroutine")
+
+// look looks at what is stored, and sees to it.
+func (s *kept) look(ctx context.Context, k *keeper) {
 	rec, err := k.client.load(ctx, s)
 	switch {
 	case errors.Is(err, tokenstore.ErrNotFound) && !k.client.begins():
 		s.outcome = gone
-		s.look(k)
+		s.lookAgain(k)
 	case errors.Is(err, tokenstore.ErrNotFound):
 		s.renew(ctx, k)
 	case errors.Is(err, tokenstore.ErrCorrupt), errors.Is(err, transport.ErrIdentity):
 		if s.looks == 0 {
 			k.client.warn("keep-alive: the record can't be read", "key", s.key)
 		}
-		s.look(k)
+		s.lookAgain(k)
 	case err != nil:
 		s.fail(err)
 	default:
@@ -82,7 +91,7 @@ func (s *kept) keep(ctx context.Context, k *keeper, rec *tokenstore.Record) {
 	at := stamp{rec.Session, rec.Generation}
 	if at == s.refused || rec.Ended || rec.RefreshToken.IsZero() && !k.client.begins() {
 		s.refused = at
-		s.look(k)
+		s.lookAgain(k)
 		return
 	}
 	if at != s.seen {
@@ -108,7 +117,9 @@ func (s *kept) renew(ctx context.Context, k *keeper) {
 		s.giveBack()
 	case errors.Is(err, ErrLoginRequired):
 		s.outcome, s.refused = worked, s.seen
-		s.look(k)
+		s.lookAgain(k)
+	case errors.Is(err, transport.ErrClosed):
+		s.outcome = closed
 	default:
 		s.fail(err)
 	}
@@ -122,14 +133,17 @@ func (s *kept) fail(err error) {
 	if errors.As(err, &re) {
 		wait = max(wait, re.RetryAfter)
 	}
-	s.outcome, s.err = failed, err
+	s.outcome = failed
 	s.due = time.Now().Add(wait + jitter(wait/4))
 }
 
-// look sets when to look again for a login.
-func (s *kept) look(k *keeper) {
+// lookAgain sets when to look for a login.
+func (s *kept) lookAgain(k *keeper) {
 	s.giveBack()
-	wait := min(k.rescan<<min(s.looks, 10), max(maxLook, k.rescan))
+	wait := k.rescan
+	if wait < maxLook {
+		wait = min(wait<<s.looks, maxLook)
+	}
 	s.looks = min(s.looks+1, 10)
 	s.due = time.Now().Add(wait - wait/4 + jitter(wait/2))
 }

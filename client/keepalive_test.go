@@ -4,8 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"net/http"
+	"runtime"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -391,17 +394,43 @@ func TestKeepAlive_goes_on_beside_what_it_can_not_read(t *testing.T) {
 }
 
 func TestKeepAlive_of_a_store_that_panics(t *testing.T) {
+	for name, die := range map[string]func(){"panic": func() { panic("ill") }, "Goexit": runtime.Goexit} {
+		for what, cfg := range map[string]KeepAliveConfig{"of Load": {Accounts: []string{"0"}}, "of Keys": {}} {
+			t.Run(name+" "+what, func(t *testing.T) {
+				alive(t, func(t *testing.T) {
+					cr := newCrew(t, 1, 1)
+					store := &sick{Store: cr.client.cfg.Store, die: die}
+					store.ill.Store(true)
+					cr.clients[0].cfg.Store = store
+					cr.keep(t, cfg)
+					time.Sleep(time.Hour)
+					if n := store.deaths.Load(); n > 3600 {
+						t.Errorf("it was asked %d times in an hour", n)
+					}
+					store.ill.Store(false)
+					time.Sleep(2 * time.Minute)
+					if n := len(cr.refreshes("0")); n != 1 {
+						t.Errorf("%d refreshes", n)
+					}
+				})
+			})
+		}
+	}
+}
+
+func TestKeepAlive_does_not_take_half_a_list_for_the_whole(t *testing.T) {
 	alive(t, func(t *testing.T) {
-		cr := newCrew(t, 1, 1)
-		store := &sick{Store: cr.client.cfg.Store}
-		store.ill.Store(true)
+		cr := newCrew(t, 1, 2)
+		store := &sick{Store: cr.client.cfg.Store, die: runtime.Goexit, after: 1}
 		cr.clients[0].cfg.Store = store
-		cr.keep(t, KeepAliveConfig{Accounts: []string{"0"}})
-		time.Sleep(time.Hour)
-		store.ill.Store(false)
-		time.Sleep(time.Minute)
-		if n := len(cr.refreshes("0")); n != 1 {
-			t.Errorf("%d refreshes", n)
+		cr.keep(t, KeepAliveConfig{})
+		time.Sleep(30 * time.Minute)
+		store.half.Store(true) // from now on the list breaks off
+		time.Sleep(3 * time.Hour)
+		for _, account := range []string{"0", "1"} {
+			if n := len(cr.refreshes(account)); n != 3 {
+				t.Errorf("%s was refreshed %d times", account, n)
+			}
 		}
 	})
 }
@@ -428,15 +457,49 @@ func TestKeepAlive_refuses_negative_settings(t *testing.T) {
 	}
 }
 
-// A sick store panics while it is ill.
+// A sick store dies while it is ill, or in the middle of a list.
 type sick struct {
 	tokenstore.Store
-	ill atomic.Bool
+	die       func()
+	after     int // keys
+	ill, half atomic.Bool
+	deaths    atomic.Int64
 }
 
 func (s *sick) Load(ctx context.Context, key string) ([]byte, error) {
 	if s.ill.Load() {
-		panic("ill")
+		s.deaths.Add(1)
+		s.die()
 	}
 	return s.Store.Load(ctx, key)
+}
+
+func (s *sick) Keys(ctx context.Context) iter.Seq2[string, error] {
+	return func(yield func(string, error) bool) {
+		n := 0
+		for key, err := range tokenstore.Keys(ctx, s.Store) {
+			if s.ill.Load() || s.half.Load() && n == s.after {
+				s.deaths.Add(1)
+				s.die()
+			}
+			n++
+			if !yield(key, err) {
+				return
+			}
+		}
+	}
+}
+
+// BenchmarkKept prints what a session costs that is kept alive and not worked on.
+func BenchmarkKept(b *testing.B) {
+	k := &keeper{client: &Client{cfg: &Config{}}, all: make(map[string]*kept)}
+	rec := tokenstore.Record{Session: tokenstore.NewSessionID(""), Generation: 1}
+	before := heapSize()
+	for b.Loop() {
+		account := fmt.Sprint("account", len(k.all), "@example.com")
+		k.add(k.client.key(account), account)
+		k.queue[len(k.queue)-1].seen = stamp{strings.Clone(rec.Session), rec.Generation}
+	}
+	b.ReportMetric(float64(heapSize()-before)/float64(len(k.all)), "heap-B/session")
+	runtime.KeepAlive(k)
 }

@@ -220,7 +220,11 @@ func (w watch) loginRequired(e LoginRequiredEvent) {
 }
 
 func (w watch) loggedOut(e LoggedOut) {
-	w.line(slog.LevelInfo, "logged out", e.Subject, "err", e.Err)
+	if e.Err != nil {
+		w.line(slog.LevelWarn, "logged out, and the server does not know of it", e.Subject, "err", e.Err)
+	} else {
+		w.line(slog.LevelInfo, "logged out", e.Subject)
+	}
 	tell(w.observer.LoggedOut, e)
 }
 

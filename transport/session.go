@@ -182,7 +182,7 @@ func (s *Source) purge(ctx context.Context) error {
 
 // Close waits until no refresh is in flight and nothing is unsaved, and then
 // until ctx is over at the most. After that no goroutine is left behind but of a
-// call into a store or a RefreshFunc that has not returned: a refresh is not cut
+// call into a store, a RefreshFunc or a Revoke that has not returned: a refresh is not cut
 // off, because its answer may bring a new refresh token, which is saved. The
 // Source can't be used any more: Token returns [ErrClosed]. Closing again waits
 // again.

@@ -85,7 +85,7 @@ func ask(ctx context.Context, question func() (string, error)) (string, error) {
 func recovered(question func() (string, error)) (text string, err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			err = fmt.Errorf("its answer could not be read: %v", p)
+			err = fmt.Errorf("its answer could not be read: panic (%T)", p)
 		}
 	}()
 	if err := reachable(); err != nil {

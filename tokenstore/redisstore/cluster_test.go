@@ -197,7 +197,8 @@ func TestNew(t *testing.T) {
 		"Client is nil": {},
 		"Prefix":        {Client: c, Prefix: "a b"},
 		"braces":        {Client: c, Prefix: "{a}"},
-		"TTL":           {Client: c, TTL: -1},
+		"TTL is -1ns":   {Client: c, TTL: -1},
+		"TTL is 1ms":    {Client: c, TTL: time.Millisecond},
 		"Lease":         {Client: c, Lease: -1},
 		"Settle":        {Client: c, Settle: -1},
 	} {

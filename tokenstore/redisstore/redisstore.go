@@ -74,12 +74,6 @@ func New(cfg Config) (*Store, error) {
 	if cfg.Prefix == "" {
 		cfg.Prefix = "freshet:"
 	}
-	if cfg.Lease == 0 {
-		cfg.Lease = lease.DefaultLength
-	}
-	if cfg.Settle == 0 {
-		cfg.Settle = min(lease.DefaultSettle, cfg.Lease/6)
-	}
 	t := &table{client: cfg.Client, prefix: cfg.Prefix, ttl: cfg.TTL}
 	s := &Store{table: t, leases: lease.Store{Table: t, Length: cfg.Lease, Settle: cfg.Settle}}
 	if err := errors.Join(cfg.check(), s.leases.Check()); err != nil {
@@ -96,8 +90,8 @@ func (c *Config) check() error {
 	if tokenstore.CheckKey(c.Prefix) != nil || strings.ContainsAny(c.Prefix, "{}") {
 		errs = append(errs, fmt.Errorf("Prefix is %q: want printable ASCII without spaces and braces, such as freshet:", c.Prefix))
 	}
-	if c.TTL < 0 {
-		errs = append(errs, fmt.Errorf("TTL is %s: leave it zero to keep records until they are deleted", c.TTL))
+	if c.TTL != 0 && c.TTL < time.Second {
+		errs = append(errs, fmt.Errorf("TTL is %s: want a second at the least, or zero to keep records until they are deleted", c.TTL))
 	}
 	return errors.Join(errs...)
 }

@@ -166,8 +166,6 @@ func (t *table) keys(ctx context.Context) (map[string]bool, error) {
 	switch c := t.client.(type) {
 	case *redis.ClusterClient:
 		err = c.ForEachMaster(ctx, scan)
-	case *redis.Ring:
-		err = c.ForEachShard(ctx, scan)
 	case *redis.Client:
 		err = scan(ctx, c)
 	default:

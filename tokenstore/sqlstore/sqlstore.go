@@ -68,12 +68,6 @@ func New(cfg Config) (*Store, error) {
 	if cfg.Table == "" {
 		cfg.Table = "freshet_sessions"
 	}
-	if cfg.Lease == 0 {
-		cfg.Lease = lease.DefaultLength
-	}
-	if cfg.Settle == 0 {
-		cfg.Settle = min(lease.DefaultSettle, cfg.Lease/6)
-	}
 	t := &table{db: cfg.DB, dialect: cfg.Dialect, sql: statementsOf(cfg.Dialect, cfg.Table)}
 	s := &Store{table: t, leases: lease.Store{Table: t, Length: cfg.Lease, Settle: cfg.Settle}}
 	if err := errors.Join(cfg.check(), s.leases.Check()); err != nil {

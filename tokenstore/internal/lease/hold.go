@@ -18,7 +18,9 @@ const (
 
 // lastPoll is the longest pause for the settle time of s: in half of it who watches
 // must have looked, or what it has seen does not count.
-func (s *Store) lastPoll() time.Duration { return max(min(longestPoll, s.Settle/8), time.Millisecond) }
+func (s *Store) lastPoll() time.Duration {
+	return max(min(longestPoll, s.settle()/8), time.Millisecond)
+}
 
 // A hold is the exclusion of one key, from when it is waited for.
 type hold struct {
@@ -62,21 +64,21 @@ func (h *hold) wait(ctx context.Context) error {
 // take asks for the lease once. What comes of it after ctx is over is given back.
 func (h *hold) take(ctx context.Context, w *watch) (taken bool, err error) {
 	s, start := h.store, time.Now()
-	over := w.over(s.Settle)
+	over := w.over(s.settle())
 	var row Row
 	err = detach(ctx, answerTime, func(ctx context.Context) (err error) {
-		row, err = s.Table.Take(ctx, h.key, h.owner, over, s.Length)
+		row, err = s.Table.Take(ctx, h.key, h.owner, over, s.length())
 		return err
 	}, h.free)
 	if err != nil {
 		return false, err
 	}
-	w.saw(row, s.Settle)
+	w.saw(row, s.settle())
 	if row.Holder != h.owner {
 		return false, nil
 	}
 	h.row = row
-	h.ends = start.Add(s.Length - s.Length/10) // counted from before the database did; clocks do not run alike
+	h.ends = start.Add(s.length() - s.length()/10) // counted from before the database did; clocks do not run alike
 	return true, nil
 }
 
@@ -85,7 +87,7 @@ func (h *hold) take(ctx context.Context, w *watch) (taken bool, err error) {
 // over.
 func (h *hold) leave(w *watch) {
 	defer h.unlock()
-	ctx, cancel := context.WithTimeout(context.Background(), 2*h.store.Settle)
+	ctx, cancel := context.WithTimeout(context.Background(), 2*h.store.settle())
 	defer cancel()
 	pause := h.store.lastPoll()
 	for w.holder != "" && sleep(ctx, pause/2+rand.N(pause)) == nil {

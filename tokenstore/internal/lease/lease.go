@@ -15,6 +15,7 @@
 package lease
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -61,9 +62,12 @@ type Row struct {
 
 // The defaults of a Store.
 const (
-	DefaultLength = 30 * time.Second
-	DefaultSettle = 5 * time.Second
+	defaultLength = 30 * time.Second
+	defaultSettle = 5 * time.Second
 )
+
+// shortest is the shortest lease: databases count in milliseconds.
+const shortest = 10 * time.Millisecond
 
 // answerTime bounds a step that nothing else bounds.
 const answerTime = 10 * time.Second
@@ -71,35 +75,47 @@ const answerTime = 10 * time.Second
 // A Store is a [tokenstore.Store] over a Table. It is safe for concurrent use,
 // and must not be changed or copied once it is in use.
 type Store struct {
-	Table  Table
-	Length time.Duration // of a lease
-	Settle time.Duration // how long a lease is watched that has run out, before it is taken over
+	Table Table
+
+	// Length is that of a lease. If zero, 30 seconds.
+	Length time.Duration
+
+	// Settle is how long a lease is watched that has run out, before it is taken
+	// over. If zero, 5 seconds, or a sixth of Length where that is less.
+	Settle time.Duration
 
 	updates keylock.Locks // one of the process at a time asks the database for a key
+}
+
+func (s *Store) length() time.Duration { return cmp.Or(s.Length, defaultLength) }
+
+func (s *Store) settle() time.Duration {
+	return cmp.Or(s.Settle, min(defaultSettle, s.length()/6))
 }
 
 // Check returns what is wrong with the times of s.
 func (s *Store) Check() error {
 	switch {
-	case s.Length <= 0:
-		return fmt.Errorf("Lease is %s: it must be longer than a refresh may take; leave it zero for %s", s.Length, DefaultLength)
-	case s.Settle <= 0:
-		return fmt.Errorf("Settle is %s: leave it zero for %s", s.Settle, DefaultSettle)
+	case s.length() < shortest:
+		return fmt.Errorf("Lease is %s: it must be longer than a refresh may take; leave it zero for %s", s.Length, defaultLength)
+	case s.Settle < 0:
+		return fmt.Errorf("Settle is %s: leave it zero for %s, or a sixth of Lease", s.Settle, defaultSettle)
 	}
 	return nil
 }
 
 // Load implements [tokenstore.Store].
-func (s *Store) Load(ctx context.Context, key string) (record []byte, err error) {
+func (s *Store) Load(ctx context.Context, key string) ([]byte, error) {
 	if err := tokenstore.CheckKey(key); err != nil {
 		return nil, err
 	}
-	err = detach(ctx, answerTime, func(ctx context.Context) (err error) {
+	var record []byte // the step's alone, which may be under way when this returns
+	err := detach(ctx, answerTime, func(ctx context.Context) (err error) {
 		record, err = s.Table.Load(ctx, key)
 		return err
 	}, nil)
 	if err != nil {
-		return nil, err // record is not touched: the step may still be under way
+		return nil, err
 	}
 	return record, nil
 }

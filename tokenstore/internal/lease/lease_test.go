@@ -115,7 +115,7 @@ func (m *memory) Free(ctx context.Context, _, owner string) error {
 func (m *memory) die() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.row.Holder, m.ends = "dead", time.Now().Add(DefaultLength)
+	m.row.Holder, m.ends = "dead", time.Now().Add(defaultLength)
 }
 
 func (m *memory) held() string {
@@ -141,7 +141,7 @@ func bubble(t *testing.T, name string, f func(t *testing.T, s *Store, m *memory)
 }
 
 func newStore(m *memory) *Store {
-	return &Store{Table: m, Length: DefaultLength, Settle: DefaultSettle}
+	return &Store{Table: m}
 }
 
 func write1(record string) func(context.Context, []byte) ([]byte, error) {
@@ -200,7 +200,7 @@ func TestUpdate(t *testing.T) {
 		s.Update(ctx, "k", func(inner context.Context, _ []byte) ([]byte, error) {
 			cancel()
 			deadline, ok := inner.Deadline()
-			if left := time.Until(deadline); !ok || left != DefaultLength-DefaultLength/10 || inner.Err() != nil || inner.Value(key{}) != "value" {
+			if left := time.Until(deadline); !ok || left != defaultLength-defaultLength/10 || inner.Err() != nil || inner.Value(key{}) != "value" {
 				t.Errorf("next has %v, %v", left, inner.Err())
 			}
 			return []byte("x"), nil
@@ -314,7 +314,7 @@ func TestUpdate_over_a_database_that_fails(t *testing.T) {
 		if err := s.Update(t.Context(), "k", write1("one")); err != nil {
 			t.Error(err)
 		}
-		if took := time.Since(began); took >= DefaultSettle {
+		if took := time.Since(began); took >= defaultSettle {
 			t.Errorf("it took %v, in which another may have thought the holder dead", took)
 		}
 		time.Sleep(answerTime)
@@ -372,13 +372,13 @@ func TestTakeover(t *testing.T) {
 		if err := s.Update(t.Context(), "k", write1("one")); err != nil {
 			t.Error(err)
 		}
-		if took := time.Since(began); took < DefaultLength+DefaultSettle || took > DefaultLength+DefaultSettle+2*time.Second {
+		if took := time.Since(began); took < defaultLength+defaultSettle || took > defaultLength+defaultSettle+2*time.Second {
 			t.Errorf("it took %v", took)
 		}
 	})
 	bubble(t, "not while the database is away, nor soon after", func(t *testing.T, s *Store, m *memory) {
 		m.die()
-		time.Sleep(DefaultLength + time.Second)
+		time.Sleep(defaultLength + time.Second)
 		began := time.Now()
 		away := func(from, to time.Duration) func(context.Context, string) error {
 			return func(ctx context.Context, step string) error {
@@ -392,7 +392,7 @@ func TestTakeover(t *testing.T) {
 		if err := s.Update(t.Context(), "k", write1("one")); err != nil {
 			t.Error(err)
 		}
-		if took := time.Since(began); took < 9*time.Second+DefaultSettle {
+		if took := time.Since(began); took < 9*time.Second+defaultSettle {
 			t.Errorf("taken over after %v, %v after the database was back", took, took-9*time.Second)
 		}
 	})
@@ -402,7 +402,7 @@ func TestTakeover(t *testing.T) {
 		m.row.Holder = "slow"
 		m.mu.Unlock()
 		go func() {
-			time.Sleep(DefaultLength + DefaultSettle - 500*time.Millisecond)
+			time.Sleep(defaultLength + defaultSettle - 500*time.Millisecond)
 			if ok, _ := m.Commit(t.Context(), "k", "slow", 0, []byte("theirs")); !ok {
 				t.Error("the slow holder could not write")
 			}
@@ -419,7 +419,7 @@ func TestTakeover(t *testing.T) {
 	})
 	bubble(t, "by callers that have less time than it takes", func(t *testing.T, s *Store, m *memory) {
 		m.die()
-		time.Sleep(DefaultLength + time.Second)
+		time.Sleep(defaultLength + time.Second)
 		for range 10 {
 			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 			err := s.Update(ctx, "k", write1("one"))
@@ -490,9 +490,32 @@ func TestUpdates_exclude_each_other_across_processes(t *testing.T) {
 }
 
 func TestCheck(t *testing.T) {
-	for _, s := range []*Store{{Length: -1, Settle: 1}, {Length: 1, Settle: -1}, {}} {
+	for _, s := range []*Store{{Length: -1}, {Settle: -1}, {Length: 1}, {Length: time.Millisecond, Settle: time.Millisecond}} {
 		if s.Check() == nil {
-			t.Errorf("%v and %v are taken", s.Length, s.Settle)
+			t.Errorf("Lease %v and Settle %v are taken", s.Length, s.Settle)
 		}
 	}
+	for length, settle := range map[time.Duration]time.Duration{0: 5 * time.Second, 6 * time.Second: time.Second, time.Minute: 5 * time.Second} {
+		if s := (&Store{Length: length}); s.Check() != nil || s.settle() != settle {
+			t.Errorf("Lease %v has Settle %v, want %v (%v)", length, s.settle(), settle, s.Check())
+		}
+	}
+}
+
+// A Load that its caller leaves goes on for itself: the race detector sees whether it
+// shares anything with who left.
+func TestLoad_that_is_left(t *testing.T) {
+	bubble(t, "", func(t *testing.T, s *Store, m *memory) {
+		if err := s.Update(t.Context(), "k", write1("one")); err != nil {
+			t.Fatal(err)
+		}
+		m.breakAt(once(1, "load", func(context.Context) error { time.Sleep(time.Minute); return nil }))
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if b, err := s.Load(ctx, "k"); b != nil || !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("Load = %q, %v", b, err)
+		}
+		time.Sleep(time.Hour)
+		wantRecord(t, s, "one")
+	})
 }

@@ -16,9 +16,9 @@ const firstPause = 100 * time.Millisecond
 // patience is how long a holder waits for the database before it goes on, and
 // lastPause how long it pauses at the most before it asks again. Both together are
 // less than the settle time.
-func (s *Store) patience() time.Duration { return s.Settle / 2 }
+func (s *Store) patience() time.Duration { return s.settle() / 2 }
 
-func (s *Store) lastPause() time.Duration { return s.Settle / 4 }
+func (s *Store) lastPause() time.Duration { return s.settle() / 4 }
 
 var (
 	errLost = errors.New("tokenstore: the exclusion was lost while the record was written")
