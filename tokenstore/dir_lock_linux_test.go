@@ -19,7 +19,7 @@ func testStaleLock(t *testing.T) {
 	tr := newTracer(t)
 	dir := tr.newDir(t, "first")
 	late := make(chan trace)
-	go func() { late <- tr.runIn(t, dir, "first", "2s", "main", "flock:delay_enter=300000:when=1") }()
+	go func() { late <- tr.runIn(t, dir, "first", "3s", "main", "flock:delay_enter=1500000:when=1") }()
 	lock := filepath.Join(string(dir), "k.lock")
 	for began := time.Now(); ; time.Sleep(time.Millisecond) {
 		if err := os.Remove(lock); err == nil {
