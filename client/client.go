@@ -11,6 +11,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/freshet-go/freshet/tokenstore"
 	"github.com/freshet-go/freshet/transport"
@@ -30,6 +31,7 @@ type Client struct {
 
 	mu       sync.Mutex // guards what follows
 	sessions map[string]*Session
+	used     map[string]time.Time // the states of logins that were finished, until they expire
 	closed   bool
 }
 
@@ -45,8 +47,8 @@ func New(cfg Config) (*Client, error) {
 		cfg.Store = new(tokenstore.Memory)
 	}
 	c := &Client{cfg: &cfg, endpoint: newTokenEndpoint(cfg), sessions: make(map[string]*Session)}
-	if e := newRevocationEndpoint(cfg, c.endpoint); e != nil {
-		c.revoke = e.revoke
+	if cfg.RevocationURL != "" || cfg.Endpoint.TokenURL == "" {
+		c.revoke = c.endpoint.revocation().revoke
 	}
 	var err error
 	if c.transport, err = cfg.transport(c.endpoint.refresh); err != nil {
@@ -126,6 +128,12 @@ func (c *Client) Close(ctx context.Context) error {
 	wg.Wait()
 	c.endpoint.closeIdle()
 	return errors.Join(errs...)
+}
+
+func (c *Client) isClosed() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.closed
 }
 
 // key returns the name under which the store keeps the session of an account. It

@@ -1,6 +1,7 @@
 package client
 
 import (
+	"context"
 	"log/slog"
 	"maps"
 	"net/http"
@@ -24,18 +25,28 @@ import (
 // of your own that has a Config in an unexported field is printed by fmt with
 // everything in it: keep the [Client], which shows nothing.
 type Config struct {
-	// Issuer names the authorization server: an https URL (RFC 8414 §2).
-	// Sessions are kept under it. If empty, Endpoint.TokenURL stands for it.
+	// Issuer names the authorization server: an https URL (RFC 8414 §2), written
+	// exactly as the server has it. Sessions are kept under it. It is enough for a
+	// server that publishes its metadata (RFC 8414, or OpenID Connect Discovery):
+	// that is read when a URL is first needed which is not set here. If empty,
+	// Endpoint.TokenURL stands for it.
 	Issuer string
 
-	// Endpoint has the server's URLs. Its AuthStyle counts where Auth is nil.
+	// Endpoint has the server's URLs. If its TokenURL is set, no metadata is read;
+	// if it is not, what else is set here goes before what the metadata has. Its
+	// AuthStyle counts where Auth is nil.
 	Endpoint oauth2.Endpoint
 
 	// RevocationURL is the server's revocation endpoint (RFC 7009), which
-	// [Session.Logout] tells that the tokens are not used any more. If empty, a
-	// logout is known here alone, and the tokens end at the server by
+	// [Session.Logout] tells that the tokens are not used any more. If the server
+	// has none, a logout is known here alone, and the tokens end at the server by
 	// themselves.
 	RevocationURL string
+
+	// PushedURL is where the parameters of a login are sent before the user goes to
+	// the server (RFC 9126). If the server has no such endpoint, they are in the URL
+	// that the user opens.
+	PushedURL string
 
 	// ClientID and ClientSecret are what the server gave the program when it
 	// was registered. Public clients have no secret.
@@ -47,11 +58,30 @@ type Config struct {
 	// [oauth2.AuthStyleInParams]), and [None] without one.
 	Auth Auth
 
-	// Scopes is what a Grant asks for. A refresh asks for no scope, which is to
-	// say for what was granted (RFC 6749 §6).
+	// Scopes is what a login or a Grant asks for. A refresh asks for no scope, which
+	// is to say for what was granted (RFC 6749 §6).
 	Scopes []string
 
-	// Grant begins a session without a user. If nil, a session begins with
+	// Resources are the APIs for which the session's tokens are, as their server
+	// names them: absolute URIs (RFC 8707 §2). They are sent with every request for a
+	// token. If empty, the server decides. [Session.For] asks for tokens for one of
+	// them.
+	Resources []string
+
+	// RedirectURL is where the server sends a user back to after a login, as it was
+	// registered there (RFC 6749 §3.1.2). For a login in a web back end it is a page
+	// of the program's, and required. For one on this machine it is a loopback
+	// address, with a free port if it has none or 0; if empty,
+	// http://127.0.0.1/callback (RFC 8252 §7.3).
+	RedirectURL string
+
+	// AccountOf names the account that has signed in, from the tokens that a login
+	// brought: it reads a claim of rec.IDToken, or asks the server's API. It is
+	// called before anything is saved, by the goroutine that finishes the login. If
+	// nil, a login must say beforehand whose it is.
+	AccountOf func(ctx context.Context, rec tokenstore.Record) (string, error)
+
+	// Grant begins a session without a user. If nil, a session begins with a login or
 	// [Session.Import].
 	Grant Grant
 
@@ -119,6 +149,11 @@ type Quirks struct {
 	// that saves the session if the server did not act, and also if it did and
 	// takes a refresh token a second time for a while.
 	NoLostAnswerRetry bool
+
+	// UnannouncedPKCE is for servers that support PKCE with S256 and whose metadata
+	// does not say so. If false, such metadata stops a login: without PKCE a stolen
+	// code is a stolen session (RFC 9700 §2.1.1).
+	UnannouncedPKCE bool
 }
 
 // FromOAuth2 returns the Config of a program that has one for x/oauth2. The way
@@ -143,6 +178,26 @@ func (c *Config) issuer() string {
 		return c.Issuer
 	}
 	return c.Endpoint.TokenURL
+}
+
+// server returns what knows the endpoints.
+func (c *Config) server(base http.RoundTripper, g *guard, log *slog.Logger) *server {
+	s := &server{
+		fixed: endpoints{
+			authorization: c.Endpoint.AuthURL,
+			token:         c.Endpoint.TokenURL,
+			revocation:    c.RevocationURL,
+			device:        c.Endpoint.DeviceAuthURL,
+			pushed:        c.PushedURL,
+			s256:          c.Endpoint.TokenURL != "" || c.Quirks.UnannouncedPKCE,
+		},
+		base: base, guard: g, limit: c.tokenTimeout(), log: log,
+		turn: make(chan struct{}, 1),
+	}
+	if c.Endpoint.TokenURL == "" {
+		s.issuer = c.Issuer
+	}
+	return s
 }
 
 func (c *Config) auth() Auth {
@@ -197,18 +252,23 @@ func (c *Config) transport(refresh transport.RefreshFunc) (*transport.Transport,
 	if err != nil {
 		return nil, err
 	}
-	return transport.New(transport.Config{
+	return transport.New(c.transportConfig(source))
+}
+
+func (c *Config) transportConfig(source *transport.Source) transport.Config {
+	return transport.Config{
 		Source:               source,
 		Base:                 c.Base,
 		Origins:              c.Origins,
 		DangerouslyAllowHTTP: c.DangerouslyAllowHTTP,
 		Retry:                c.Retry,
-	})
+	}
 }
 
 // clone returns a copy of c that shares nothing that its owner may change.
 func (c Config) clone() Config {
 	c.Scopes = slices.Clone(c.Scopes)
+	c.Resources = slices.Clone(c.Resources)
 	c.Origins = slices.Clone(c.Origins)
 	c.DangerouslyAllowHTTP = slices.Clone(c.DangerouslyAllowHTTP)
 	c.RefreshParams = cloneForm(c.RefreshParams)

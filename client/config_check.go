@@ -21,6 +21,8 @@ func (c Config) check() error {
 	c.checkServer(&p)
 	c.checkSecret(&p)
 	c.checkScopes(&p)
+	c.checkResources(&p)
+	c.checkRedirect(&p)
 	p.duration("RefreshBefore", c.RefreshBefore)
 	p.duration("RefreshTimeout", c.RefreshTimeout)
 	p.params("RefreshParams", c.RefreshParams)
@@ -52,40 +54,46 @@ func (c *Config) checkServer(p *problems) {
 			p.add("Issuer has a query: an issuer is a URL without one")
 		}
 	}
-	switch {
-	case c.Endpoint.TokenURL != "":
-		p.url("Endpoint.TokenURL", c.Endpoint.TokenURL)
-	case c.Issuer != "":
-		p.add("Endpoint.TokenURL is empty: the server's endpoints are not looked up yet, so set it beside Issuer")
-	default:
-		p.add("Issuer and Endpoint.TokenURL are empty: set Endpoint.TokenURL to the server's token endpoint")
+	if c.Issuer == "" && c.Endpoint.TokenURL == "" {
+		p.add("Issuer and Endpoint.TokenURL are empty: set Issuer, or Endpoint for a server without metadata")
 	}
-	if c.RevocationURL != "" {
-		p.url("RevocationURL", c.RevocationURL)
-	}
-	if c.Endpoint.AuthURL != "" {
-		p.url("Endpoint.AuthURL", c.Endpoint.AuthURL)
-	}
-	if c.Endpoint.DeviceAuthURL != "" {
-		p.url("Endpoint.DeviceAuthURL", c.Endpoint.DeviceAuthURL)
+	for field, raw := range map[string]string{
+		"Endpoint.TokenURL":      c.Endpoint.TokenURL,
+		"Endpoint.AuthURL":       c.Endpoint.AuthURL,
+		"Endpoint.DeviceAuthURL": c.Endpoint.DeviceAuthURL,
+		"RevocationURL":          c.RevocationURL,
+		"PushedURL":              c.PushedURL,
+	} {
+		if raw != "" {
+			p.url(field, raw)
+		}
 	}
 }
 
-// url checks the URL of an endpoint (RFC 6749 §3.1, §3.2: TLS, no fragment).
+// url checks the URL of an endpoint.
 func (p *problems) url(field, raw string) {
+	if fault := urlFault(raw); fault != "" {
+		p.add("%s %s", field, fault)
+	}
+}
+
+// urlFault says what keeps raw from being the URL of an endpoint (RFC 6749 §3.1, §3.2:
+// TLS, no fragment), or nothing.
+func urlFault(raw string) string {
 	u, err := url.Parse(raw)
 	switch {
 	case err != nil:
-		p.add("%s can't be read as a URL", field)
+		return "can't be read as a URL"
 	case u.User != nil:
-		p.add("%s has a user name or password in it: take it out; ClientID and ClientSecret are the fields for credentials", field)
+		return "has a user name or password in it: take it out; ClientID and ClientSecret are the fields for credentials"
 	case u.Scheme == "" || u.Hostname() == "":
-		p.add("%s is not a whole URL: write https://, host and path", field)
+		return "is not a whole URL: write https://, host and path"
 	case u.Scheme != "https" && !(u.Scheme == "http" && loopback(u.Hostname())):
-		p.add("%s is not https: use https (plain http is taken for 127.0.0.1 and [::1] alone)", field)
+		return "is not https: use https (plain http is taken for 127.0.0.1 and [::1] alone)"
 	case strings.Contains(raw, "#"):
-		p.add("%s has a fragment: take it out, from the # on", field)
+		return "has a fragment: take it out, from the # on"
 	}
+	return ""
 }
 
 // loopback reports whether host is an address of this machine. A name is not:
@@ -107,8 +115,8 @@ func (c *Config) checkGrant(p *problems) {
 	if len(c.RefreshParams) > 0 {
 		p.add("RefreshParams are set beside a Grant, which does not refresh: put them into the Grant's Params")
 	}
-	if c.ClientSecret == "" && c.Auth == nil {
-		p.add("ClientSecret is empty, and a Grant authenticates the program: set it, or Auth to None{} if the server asks for no proof")
+	if _, ok := c.Grant.(ClientCredentials); ok && c.ClientSecret == "" && c.Auth == nil {
+		p.add("ClientSecret is empty, and ClientCredentials authenticates the program: set it, or Auth to None{} if the server asks for no proof")
 	}
 }
 
@@ -135,6 +143,30 @@ func (c *Config) checkScopes(p *problems) {
 	}
 }
 
+func (c *Config) checkResources(p *problems) {
+	for i, r := range c.Resources {
+		if fault := resourceFault(r); fault != "" {
+			p.add("Resources[%d] %s", i, fault)
+		}
+	}
+}
+
+// checkRedirect holds RedirectURL against RFC 6749 §3.1.2 and RFC 8252 §7: https, a
+// loopback address, or a scheme of the program's own, which has a dot in it.
+func (c *Config) checkRedirect(p *problems) {
+	u, err := url.Parse(c.RedirectURL)
+	switch {
+	case c.RedirectURL == "":
+	case err != nil || u.Scheme == "" || u.User != nil:
+		p.add("RedirectURL is not a whole URL: write it as it is registered at the server")
+	case strings.Contains(c.RedirectURL, "#"):
+		p.add("RedirectURL has a fragment: take it out, from the # on")
+	case u.Scheme == "https" && u.Host != "", u.Scheme == "http" && onThisMachine(u.Hostname()), strings.Contains(u.Scheme, "."):
+	default:
+		p.add("RedirectURL is not https: use https, or http on 127.0.0.1, [::1] or localhost")
+	}
+}
+
 func isScope(s string) bool {
 	return s != "" && strings.IndexFunc(s, func(r rune) bool {
 		return r <= ' ' || r > '~' || r == '"' || r == '\\'
@@ -151,7 +183,7 @@ func (p *problems) duration(field string, d time.Duration) {
 // sets.
 var ownMembers = []string{
 	"grant_type", "refresh_token", "client_id", "client_secret", "client_assertion", "client_assertion_type",
-	"code", "code_verifier",
+	"code", "code_verifier", "device_code",
 }
 
 func (p *problems) params(field string, form url.Values, more ...string) {

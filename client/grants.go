@@ -2,6 +2,7 @@ package client
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"net/url"
 	"slices"
@@ -11,12 +12,15 @@ import (
 	"github.com/freshet-go/freshet/transport"
 )
 
-// A Grant begins a session without a user: [ClientCredentials]. Without a Grant a
-// session begins with a refresh token.
+// A Grant begins a session without a user: [ClientCredentials], [JWTBearer] or
+// [TokenExchange]. Without a Grant a session begins with a login or a refresh token.
 type Grant interface {
 	// form returns the members of a token request. scope is what the
 	// configuration asks for.
-	form(old *tokenstore.Record, scope string) (url.Values, error)
+	form(ctx context.Context, old *tokenstore.Record, scope string) (url.Values, error)
+
+	// fixed returns the members that are the same in every request.
+	fixed() url.Values
 
 	// refreshable reports whether a refresh token is kept.
 	refreshable() bool
@@ -30,15 +34,11 @@ type refreshGrant struct{ params url.Values }
 
 var errNoRefreshToken = errors.New("client: the session has no refresh token")
 
-func (g refreshGrant) form(old *tokenstore.Record, scope string) (url.Values, error) {
+func (g refreshGrant) form(_ context.Context, old *tokenstore.Record, scope string) (url.Values, error) {
 	if old.RefreshToken.IsZero() {
 		return nil, &transport.RefreshError{Kind: transport.LoginRequired, Err: errNoRefreshToken}
 	}
-	form := cloneForm(g.params)
-	if form == nil {
-		form = make(url.Values)
-	}
-	form.Set("grant_type", "refresh_token")
+	form := newForm(g.params, "refresh_token", "")
 	form.Set("refresh_token", old.RefreshToken.Reveal())
 	if form.Has("scope") {
 		narrow(form, cmp.Or(old.Scope, scope))
@@ -60,9 +60,23 @@ func narrow(form url.Values, granted string) {
 	}
 }
 
-func (refreshGrant) refreshable() bool { return true }
-func (refreshGrant) check(*problems)   {}
-func (g refreshGrant) clone() Grant    { return refreshGrant{cloneForm(g.params)} }
+func (g refreshGrant) fixed() url.Values { return g.params }
+func (refreshGrant) refreshable() bool   { return true }
+func (refreshGrant) check(*problems)     {}
+func (g refreshGrant) clone() Grant      { return refreshGrant{cloneForm(g.params)} }
+
+// newForm returns the form of a token request: more, and what every one has.
+func newForm(more url.Values, grantType, scope string) url.Values {
+	form := cloneForm(more)
+	if form == nil {
+		form = make(url.Values)
+	}
+	form.Set("grant_type", grantType)
+	if scope != "" {
+		form.Set("scope", scope)
+	}
+	return form
+}
 
 // ClientCredentials is the session of the program itself (RFC 6749 §4.4): it asks
 // for Config.Scopes, and asks anew for each token.
@@ -72,17 +86,11 @@ type ClientCredentials struct {
 	Params url.Values
 }
 
-func (g ClientCredentials) form(_ *tokenstore.Record, scope string) (url.Values, error) {
-	form := cloneForm(g.Params)
-	if form == nil {
-		form = make(url.Values)
-	}
-	form.Set("grant_type", "client_credentials")
-	if scope != "" {
-		form.Set("scope", scope)
-	}
-	return form, nil
+func (g ClientCredentials) form(_ context.Context, _ *tokenstore.Record, scope string) (url.Values, error) {
+	return newForm(g.Params, "client_credentials", scope), nil
 }
+
+func (g ClientCredentials) fixed() url.Values { return g.Params }
 
 // refreshable is false: RFC 6749 §4.4.3 says that there should be no refresh
 // token, and the grant renews the session by itself.

@@ -24,22 +24,19 @@ func (s *Session) Wrap(hc *http.Client) *http.Client {
 	if hc != nil {
 		*wrapped = *hc
 	}
-	t := s.transport
-	if wrapped.Transport != nil {
-		t = t.Over(wrapped.Transport)
-	}
-	wrapped.Transport = &roundTripper{s, t}
+	wrapped.Transport = &roundTripper{s, wrapped.Transport, s.over(wrapped.Transport)}
 	return wrapped
 }
 
 // Transport returns the RoundTripper of HTTPClient, for programs that make an
 // http.Client of their own.
-func (s *Session) Transport() http.RoundTripper { return &roundTripper{s, s.transport} }
+func (s *Session) Transport() http.RoundTripper { return &roundTripper{s, nil, s.transport} }
 
 // A roundTripper sends requests for a session, or for the one that the request's
 // context names.
 type roundTripper struct {
 	session   *Session
+	base      http.RoundTripper // nil for that of the configuration
 	transport *transport.Transport
 }
 
@@ -53,7 +50,7 @@ func (r *roundTripper) RoundTrip(req *http.Request) (*http.Response, error) {
 	}
 	t := r.transport
 	if s != r.session {
-		t = t.With(s.source)
+		t = s.over(r.base)
 	}
 	resp, err := t.RoundTrip(req)
 	if _, ok := err.(*transport.RefreshError); ok {

@@ -35,21 +35,18 @@ func (s *Session) Logout(ctx context.Context) error {
 	return s.wrap(s.source.Logout(ctx))
 }
 
-// newRevocationEndpoint returns the endpoint of RFC 7009 §2, or nil without one. It
-// is asked as the token endpoint is: the client authenticates, and a lost answer is
-// made good by asking once more.
-func newRevocationEndpoint(c Config, token *tokenEndpoint) *tokenEndpoint {
-	if c.RevocationURL == "" {
-		return nil
-	}
-	e := *token
-	e.name, e.url, e.resends = "revocation endpoint", c.RevocationURL, 1
-	return &e
+// revocation returns the endpoint of RFC 7009 §2. A lost answer is made good by asking
+// once more.
+func (e *tokenEndpoint) revocation() *tokenEndpoint {
+	return e.other("revocation endpoint", 1, func(e endpoints) string { return e.revocation })
 }
 
 // revoke is the Revoke of a [transport.SourceConfig]: the refresh token first, with
 // which servers end the whole session, then the access tokens.
 func (e *tokenEndpoint) revoke(ctx context.Context, rec tokenstore.Record) error {
+	if _, err := e.find(ctx); errors.Is(err, errNoEndpoint) {
+		return nil // the tokens end by themselves
+	}
 	if err := e.revokeToken(ctx, &rec, rec.RefreshToken, "refresh_token"); err != nil {
 		return err
 	}
@@ -71,8 +68,7 @@ func (e *tokenEndpoint) revokeToken(ctx context.Context, rec *tokenstore.Record,
 	if err != nil {
 		return err
 	}
-	known, _ := e.grant.form(rec, e.scope) // the server has seen these, too
-	a.secrets = append(a.secrets, secretsOfForm(known)...)
+	a.secrets = append(a.secrets, secretsOfForm(e.grant.fixed())...) // the server has seen these, too
 	a.hide(rec)
 	if a.status/100 == 2 || hint == "access_token" && a.code() == "unsupported_token_type" {
 		return nil

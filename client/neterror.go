@@ -15,21 +15,22 @@ import (
 // quotes it, and *url.Error shows the URL, so only texts that are known to hold
 // nothing of the two are shown, and only such errors are unwrapped.
 type netError struct {
+	from  string // the name of the endpoint
 	where string
 	what  string
 	err   error // may be shown, or nil
 }
 
-func newNetError(ctx context.Context, url string, err error) *netError {
+func newNetError(ctx context.Context, from, url string, err error) *netError {
 	if ctx.Err() != nil && !errors.Is(err, errLate) {
 		err = ctx.Err()
 	}
 	what, shown := describe(err)
-	return &netError{shownURL(url), what, shown}
+	return &netError{from, shownURL(url), what, shown}
 }
 
 func (e *netError) Error() string {
-	return "client: no answer from the token endpoint " + e.where + ": " + e.what
+	return "client: no answer from the " + e.from + " " + e.where + ": " + e.what
 }
 
 func (e *netError) Unwrap() error { return e.err }
@@ -58,7 +59,7 @@ func harmless(err error) bool {
 	switch e := err.(type) {
 	case *net.OpError:
 		return harmless(e.Err)
-	case *net.DNSError, *os.SyscallError, syscall.Errno, *net.AddrError:
+	case *net.DNSError, *os.SyscallError, syscall.Errno, *net.AddrError, guardError:
 		return true
 	}
 	switch err {

@@ -67,7 +67,8 @@ func printable(text string) string {
 var invisible = []*unicode.RangeTable{unicode.Other_Default_Ignorable_Code_Point, unicode.Variation_Selector}
 
 // openMembers are the members of a token request that may be shown.
-var openMembers = []string{"grant_type", "scope", "client_id", "client_assertion_type", "redirect_uri", "resource", "audience"}
+var openMembers = []string{"grant_type", "scope", "client_id", "client_assertion_type", "redirect_uri", "resource", "audience",
+	"subject_token_type", "actor_token_type", "requested_token_type", "response_type", "code_challenge_method"}
 
 // shortestSecret is the length from which on a text that may be a secret is
 // taken for one. Client secret and tokens are secrets of any length.

@@ -3,6 +3,7 @@ package client_test
 import (
 	"bytes"
 	"context"
+	"encoding/base64"
 	"encoding/gob"
 	"encoding/hex"
 	"encoding/json"
@@ -88,7 +89,12 @@ func holders(t *testing.T) map[string]any {
 	if err != nil {
 		t.Fatal(err)
 	}
+	login := new(client.Login)
+	if err := login.UnmarshalText([]byte(base64.RawURLEncoding.EncodeToString([]byte(`{"state":"` + canary + `","verifier":"` + canary + `"}`)))); err != nil {
+		t.Fatal(err)
+	}
 	return map[string]any{
+		"client.Login": login, "client.SubjectToken": client.SubjectToken{Token: rec.RefreshToken},
 		"client.Config": cfg, "client.Client": c, "client.Session": alice, "client.ServerError": server,
 		"transport.Token": held, "transport.Source": source, "transport.Transport": tr,
 		"transport.SourceConfig": transport.SourceConfig{Store: store}, "transport.Config": transport.Config{Source: source},
@@ -106,7 +112,7 @@ func holders(t *testing.T) map[string]any {
 // are fingerprints and errors.
 var harmless = []string{
 	"client.Quirks", "client.Auth", "client.Grant", "client.ClientSecretBasic", "client.ClientSecretPost", "client.None",
-	"client.ClientCredentials",
+	"client.ClientCredentials", "client.JWTBearer", "client.TokenExchange", "client.LoginOptions", "client.Target", "client.DevicePrompt",
 	"transport.Kind", "transport.Reason", "transport.Outcome", "transport.State", "transport.Subject", "transport.Observer",
 	"transport.RefreshBegan", "transport.RefreshEnded", "transport.Saved", "transport.SaveFailed", "transport.Restored",
 	"transport.Rejected", "transport.LoginRequiredEvent", "transport.Breaker", "transport.Bare", "transport.LoggedOut", "transport.Revoked", "transport.Retry",

@@ -21,18 +21,21 @@ import (
 // characters, terminal sequences and anything secret that the request had in it.
 // errors.As also finds it as *oauth2.RetrieveError, without a body.
 type ServerError struct {
-	Status      int    // of HTTP
+	Status      int    // of HTTP; 0 for an answer that the user's browser brought (RFC 6749 §4.1.2.1)
 	Code        string // error, "" where the server gave none
 	Description string // error_description
 	URI         string // error_uri; never open it without asking
 
-	from  string // the endpoint; empty for the token endpoint
+	from  string // the endpoint
 	wrong string // in our words
 }
 
 // Error says what the server answered.
 func (e *ServerError) Error() string {
-	text := fmt.Sprintf("client: the %s answered %d", endpointName(e.from), e.Status)
+	text := fmt.Sprintf("client: the %s answered", cmp.Or(e.from, "server"))
+	if e.Status != 0 {
+		text += fmt.Sprintf(" %d", e.Status)
+	}
 	if e.Code != "" {
 		text += " " + e.Code
 	}
@@ -44,8 +47,6 @@ func (e *ServerError) Error() string {
 	}
 	return text
 }
-
-func endpointName(name string) string { return cmp.Or(name, "token endpoint") }
 
 // As sets target to the error as x/oauth2 has it, if target is a
 // **oauth2.RetrieveError.
@@ -133,7 +134,7 @@ func (a *answer) noAnswer() *transport.RefreshError {
 	case a.status/100 == 3:
 		what = "redirects are not followed"
 	case a.status == http.StatusNotFound || a.status == http.StatusMethodNotAllowed:
-		what = "is the URL of the " + endpointName(a.from) + " in Config right?"
+		what = "is the URL of the " + cmp.Or(a.from, "endpoint") + " in Config right?"
 	case a.status/100 != 2 && a.fault != errHTML:
 	case a.fault != nil:
 		what = a.fault.Error()

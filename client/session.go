@@ -22,7 +22,8 @@ type Session struct {
 	account   string
 	source    *transport.Source
 	transport *transport.Transport
-	err       error // why the session can't be used, or nil
+	target    string // of a view, as transports name it
+	err       error  // why the session can't be used, or nil
 
 	asked     bool // the program has it; guarded by client.mu
 	borrowers int  // guarded by client.mu
@@ -105,7 +106,7 @@ func (s *Session) Token(ctx context.Context) (transport.Token, error) {
 	if s.err != nil {
 		return transport.Token{}, s.err
 	}
-	tok, err := s.source.Token(ctx, "")
+	tok, err := s.source.Token(ctx, s.target)
 	return tok, s.wrap(err)
 }
 
@@ -116,9 +117,17 @@ func (s *Session) Refresh(ctx context.Context, rejected transport.Token) (transp
 	if s.err != nil {
 		return transport.Token{}, s.err
 	}
+	if !rejected.IsZero() && rejected.Target() != s.target {
+		return transport.Token{}, s.wrap(errOtherTarget)
+	}
+	if rejected.IsZero() {
+		return s.Token(ctx)
+	}
 	tok, err := s.source.Refresh(ctx, rejected)
 	return tok, s.wrap(err)
 }
+
+var errOtherTarget = errors.New("client: Refresh: the token is for another target: ask the view that it came from")
 
 // TokenSource returns the session as the interface of x/oauth2, for libraries
 // that want one: Google's, gRPC's and many others. Its tokens have no refresh

@@ -2,8 +2,8 @@ package client
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
-	"net"
 	"net/http"
 	"net/url"
 	"time"
@@ -26,42 +26,48 @@ const (
 	idleTimeout = 3 * time.Second
 )
 
-// A tokenEndpoint asks a server's token endpoint (RFC 6749 §3.2) for tokens, or its
-// revocation endpoint. It
-// never changes and is safe for concurrent use.
+// A tokenEndpoint asks a server's token endpoint (RFC 6749 §3.2) for tokens, or another
+// endpoint at which the client authenticates in the same way. It never changes and is
+// safe for concurrent use.
 type tokenEndpoint struct {
-	name     string // in errors; empty for the token endpoint
-	url      string
-	issuer   string // the name under which sessions are kept
-	identity identity
-	auth     Auth
-	grant    Grant
-	scope    string // what is asked for where a grant begins
-	header   http.Header
-	base     http.RoundTripper
-	own      *http.Transport // base, where the program gave none
-	timeout  time.Duration
-	resends  int // how often a request is sent again whose answer was lost
-	log      *slog.Logger
+	name      string // in errors
+	server    *server
+	url       func(endpoints) string
+	issuer    string // the name under which sessions are kept
+	identity  identity
+	auth      Auth
+	grant     Grant
+	scope     string // what is asked for where a grant begins
+	resources []string
+	header    http.Header
+	base      http.RoundTripper
+	own       *http.Transport // base, where the program gave none
+	timeout   time.Duration
+	resends   int // how often a request is sent again whose answer was lost
+	log       *slog.Logger
 }
 
 // newTokenEndpoint returns the token endpoint of c, which must be checked and
 // nobody else's.
 func newTokenEndpoint(c Config) *tokenEndpoint {
 	e := &tokenEndpoint{
-		url:      c.Endpoint.TokenURL,
-		issuer:   c.issuer(),
-		identity: identity{c.ClientID, tokenstore.NewSecret(c.ClientSecret), c.Quirks.RawBasic},
-		auth:     c.auth(),
-		grant:    c.grant(),
-		scope:    c.scope(),
-		header:   c.TokenHeader,
-		timeout:  c.tokenTimeout(),
-		resends:  1,
-		log:      c.Logger,
+		name:      "token endpoint",
+		url:       func(e endpoints) string { return e.token },
+		issuer:    c.issuer(),
+		identity:  identity{c.ClientID, tokenstore.NewSecret(c.ClientSecret), c.Quirks.RawBasic},
+		auth:      c.auth(),
+		grant:     c.grant(),
+		scope:     c.scope(),
+		resources: c.Resources,
+		header:    c.TokenHeader,
+		timeout:   c.tokenTimeout(),
+		resends:   1,
+		log:       c.Logger,
 	}
+	var g *guard
 	if e.base = c.tokenTransport(); e.base == nil {
-		e.own = newTokenTransport()
+		g = newGuard(c.issuer())
+		e.own = newTokenTransport(g)
 		e.base = e.own
 	}
 	if c.Quirks.NoLostAnswerRetry {
@@ -70,16 +76,24 @@ func newTokenEndpoint(c Config) *tokenEndpoint {
 	if e.log == nil {
 		e.log = slog.New(slog.DiscardHandler)
 	}
+	e.server = c.server(e.base, g, e.log)
 	return e
+}
+
+// other returns another endpoint of the server. Where its answers do no harm if they
+// are lost, or cost nothing, resends is 1.
+func (e *tokenEndpoint) other(name string, resends int, url func(endpoints) string) *tokenEndpoint {
+	o := *e
+	o.name, o.resends, o.url = name, resends, url
+	return &o
 }
 
 // newTokenTransport returns the transport that is used where the program gives
 // none.
-func newTokenTransport() *http.Transport {
-	dialer := &net.Dialer{Timeout: 10 * time.Second, KeepAlive: 30 * time.Second}
+func newTokenTransport(g *guard) *http.Transport {
 	return &http.Transport{
 		Proxy:                  http.ProxyFromEnvironment,
-		DialContext:            dialer.DialContext,
+		DialContext:            g.dial,
 		TLSHandshakeTimeout:    10 * time.Second,
 		MaxResponseHeaderBytes: maxAnswerHeader,
 		IdleConnTimeout:        idleTimeout,
@@ -97,10 +111,11 @@ func (e *tokenEndpoint) closeIdle() {
 
 // refresh is the [transport.RefreshFunc] of the endpoint.
 func (e *tokenEndpoint) refresh(ctx context.Context, old tokenstore.Record, target string) (tokenstore.Record, error) {
-	form, err := e.grant.form(&old, e.scope)
+	form, err := e.grant.form(ctx, &old, e.scope)
 	if err != nil {
 		return tokenstore.Record{}, err
 	}
+	e.aim(form, &old, target)
 	a, err := e.post(ctx, form)
 	if err != nil {
 		return tokenstore.Record{}, err
@@ -114,7 +129,31 @@ func (e *tokenEndpoint) refresh(ctx context.Context, old tokenstore.Record, targ
 func (e *tokenEndpoint) post(ctx context.Context, form url.Values) (*answer, error) {
 	ctx, cancel := context.WithTimeout(ctx, e.timeout)
 	defer cancel()
-	x := &tokenRequest{ctx: ctx, endpoint: e, form: form, began: time.Now().Round(0)}
+	where, err := e.find(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return e.postTo(ctx, where, form)
+}
+
+// find returns where the endpoint is.
+func (e *tokenEndpoint) find(ctx context.Context) (string, error) {
+	known, err := e.server.find(ctx)
+	if err != nil {
+		return "", err
+	}
+	where := e.url(known)
+	if where == "" {
+		return "", e.server.wrong(fmt.Errorf("client: the server has no %s: %w", e.name, errNoEndpoint))
+	}
+	return where, nil
+}
+
+// postTo is post where the URL is known.
+func (e *tokenEndpoint) postTo(ctx context.Context, where string, form url.Values) (*answer, error) {
+	ctx, cancel := context.WithTimeout(ctx, e.timeout)
+	defer cancel()
+	x := &tokenRequest{ctx: ctx, endpoint: e, url: where, form: form, began: time.Now().Round(0)}
 	if err := x.run(); err != nil {
 		return nil, &transport.RefreshError{Kind: transport.Transient, OutcomeUnknown: x.unknown, Err: err}
 	}
@@ -124,7 +163,7 @@ func (e *tokenEndpoint) post(ctx context.Context, form url.Values) (*answer, err
 
 // request makes the request for one attempt: the proof of who the client is may
 // be good for one alone.
-func (e *tokenEndpoint) request(ctx context.Context, form url.Values) (*http.Request, *body, error) {
+func (e *tokenEndpoint) request(ctx context.Context, where string, form url.Values) (*http.Request, *body, error) {
 	form = cloneForm(form)
 	header := e.header.Clone()
 	if header == nil {
@@ -136,7 +175,7 @@ func (e *tokenEndpoint) request(ctx context.Context, form url.Values) (*http.Req
 		return nil, nil, err
 	}
 	b := newBody(ctx, form)
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, e.url, b)
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, where, b)
 	if err != nil {
 		return nil, nil, errNoRequest
 	}

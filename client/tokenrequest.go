@@ -26,6 +26,7 @@ const firstRetry = 200 * time.Millisecond
 type tokenRequest struct {
 	ctx      context.Context // of all attempts
 	endpoint *tokenEndpoint
+	url      string
 	form     url.Values
 	began    time.Time // wall clock
 
@@ -59,7 +60,7 @@ var (
 // 429 and 503 are answers: whoever asked waits then, and the pause is shared by
 // all who ask, so it is none of this.
 func (x *tokenRequest) run() error {
-	req, err := retryablehttp.NewRequestWithContext(x.ctx, http.MethodPost, x.endpoint.url, nil)
+	req, err := retryablehttp.NewRequestWithContext(x.ctx, http.MethodPost, x.url, nil)
 	if err != nil {
 		return errNoRequest
 	}
@@ -89,7 +90,7 @@ func (x *tokenRequest) RoundTrip(*http.Request) (*http.Response, error) {
 	if late(x.ctx) {
 		return nil, x.fail(errLate)
 	}
-	req, sent, err := x.endpoint.request(x.ctx, x.form)
+	req, sent, err := x.endpoint.request(x.ctx, x.url, x.form)
 	if err != nil {
 		return nil, x.fail(err)
 	}
@@ -140,7 +141,7 @@ func (x *tokenRequest) fail(err error) error {
 	case gaveUp:
 		x.unknown = true
 	}
-	x.err = newNetError(x.ctx, x.endpoint.url, err)
+	x.err = newNetError(x.ctx, x.endpoint.name, x.url, err)
 	return x.err
 }
 

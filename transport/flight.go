@@ -83,7 +83,7 @@ func (f *flight) fly() (*issue, error) {
 	if t := f.atHand(); t != nil {
 		return t, nil
 	}
-	if err := s.paused(time.Now(), s.current(f.target).freshness(time.Now())); err != nil {
+	if err := s.paused(time.Now(), s.current(f.target).freshness(time.Now()), f.target); err != nil {
 		return nil, err
 	}
 	held := s.held()

@@ -87,17 +87,19 @@ func jitter(d time.Duration) time.Duration {
 	return d - d/4 + rand.N(d/2+1)
 }
 
-// paused returns the error of the last refresh while the pause after it lasts.
-func (s *Source) paused(now time.Time, f freshness) error {
+// paused returns the error of the last refresh while the pause after it lasts: that of
+// the session, or that of the target alone.
+func (s *Source) paused(now time.Time, f freshness, target string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	left := s.pause.span(f).left(now)
-	if left == 0 {
-		return nil
+	for _, p := range []pause{s.pause, s.wrong[target]} {
+		if left := p.span(f).left(now); left > 0 {
+			re := *p.err
+			re.RetryAfter = left
+			return &re
+		}
 	}
-	re := *s.pause.err
-	re.RetryAfter = left
-	return &re
+	return nil
 }
 
 // A refusal remembers a refresh token that the server refused, so that it is not
@@ -140,6 +142,10 @@ func (s *Source) fail(re *RefreshError, sent *tokenstore.Record, target string) 
 	t := s.current(target)
 	usable := t.freshness(now) != expired
 	s.mu.Lock()
+	if re.Kind == Misconfigured && target != "" {
+		defer s.mu.Unlock()
+		return s.failTargetLocked(re, target, now)
+	}
 	if re.Doubtful {
 		if s.pause.doubts++; s.pause.doubts >= maxDoubts && !usable {
 			re = &RefreshError{Kind: LoginRequired, Err: re.Err}
@@ -161,9 +167,27 @@ func (s *Source) fail(re *RefreshError, sent *tokenstore.Record, target string) 
 	return &told
 }
 
+// failTargetLocked notes that the server does not give a token for target (RFC 8707
+// §2: invalid_target). The session's other tokens are not paused for it.
+func (s *Source) failTargetLocked(re *RefreshError, target string, now time.Time) *RefreshError {
+	if s.wrong == nil {
+		s.wrong = make(map[string]pause)
+	}
+	p := pause{}.after(re, 0, now)
+	s.wrong[target] = p
+	told := *re
+	told.RetryAfter = p.expired.left(now)
+	return &told
+}
+
 // succeed forgets failures.
 func (s *Source) succeed() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.pause, s.refusal = pause{}, refusal{}
+}
+
+// forgetLocked forgets everything that is known of the session's failures.
+func (s *Source) forgetLocked() {
+	s.pause, s.wrong, s.refusal, s.breaker = pause{}, nil, refusal{}, breaker{}
 }

@@ -40,7 +40,7 @@ func (s *Source) renew(ctx context.Context) error {
 	if s.shutting() {
 		return ErrClosed
 	}
-	if err := s.paused(now, f); err != nil {
+	if err := s.paused(now, f, ""); err != nil {
 		return err
 	}
 	if _, err := s.wait(ctx, s.fly("")); err != nil {

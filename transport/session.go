@@ -142,7 +142,7 @@ func (s *Source) begun() {
 	s.settled.Store(true)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.pause, s.refusal, s.breaker = pause{}, refusal{}, breaker{}
+	s.forgetLocked()
 }
 
 // Forget deletes the record, readable or not, from the store and from the memory
@@ -171,7 +171,7 @@ func (s *Source) forget(ctx context.Context) error {
 	defer s.mu.Unlock()
 	s.unsaved, s.orphans = nil, nil
 	s.cur.Store(nil)
-	s.pause, s.refusal, s.breaker = pause{}, refusal{}, breaker{}
+	s.forgetLocked()
 	return nil
 }
 

@@ -51,6 +51,7 @@ type Source struct {
 	abort   context.CancelCauseFunc // ends the Update that is under way
 	writing bool                    // that Update has a record to write
 	pause   pause
+	wrong   map[string]pause // by target: what the server does not give for it
 	refusal refusal
 	breaker breaker
 }
@@ -144,7 +145,7 @@ func (s *Source) renewed(ctx context.Context, target string) (Token, error) {
 		case fresh:
 			return Token{t}, nil
 		case stale:
-			if s.paused(now, stale) != nil {
+			if s.paused(now, stale, target) != nil {
 				return Token{t}, nil
 			}
 			if s.settled.Load() {
@@ -152,7 +153,7 @@ func (s *Source) renewed(ctx context.Context, target string) (Token, error) {
 				return Token{t}, nil
 			}
 		default:
-			if err := s.paused(now, expired); err != nil {
+			if err := s.paused(now, expired, target); err != nil {
 				return Token{}, err
 			}
 		}

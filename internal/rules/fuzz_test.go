@@ -20,7 +20,7 @@ var fuzzTargets = map[string]map[string]string{
 	"client": {
 		"readAnswer": "FuzzAnswer", "readMembers": "FuzzAnswer", "readJSON": "FuzzAnswer", "record": "FuzzAnswer", "scope": "FuzzAnswer",
 		"readForm": "FuzzForm", "serverError": "FuzzServerError", "clean": "FuzzServerError",
-		"mediaTypeOf": "FuzzMediaType", "lifetime": "FuzzLifetime", "retryAfter": "FuzzRetryAfter",
+		"readMetadata": "FuzzMetadata", "mediaTypeOf": "FuzzMediaType", "lifetime": "FuzzLifetime", "retryAfter": "FuzzRetryAfter",
 	},
 	"transport": {
 		"parseChallenges": "FuzzChallenges",
