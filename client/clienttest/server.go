@@ -66,7 +66,7 @@ func (s *Server) Close() { s.srv.Close() }
 func (s *Server) Config() client.Config {
 	return client.Config{
 		Issuer:        s.srv.Issuer(),
-		Endpoint:      oauth2.Endpoint{TokenURL: s.srv.TokenURL()},
+		Endpoint:      oauth2.Endpoint{AuthURL: s.srv.AuthURL(), DeviceAuthURL: s.srv.DeviceURL(), TokenURL: s.srv.TokenURL()},
 		RevocationURL: s.srv.RevocationURL(),
 		ClientID:      ClientID,
 		ClientSecret:  ClientSecret,

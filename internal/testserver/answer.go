@@ -42,12 +42,8 @@ func (p *Policy) answer(now time.Time, g granted) members {
 	if p.ExpiresAt {
 		m["expires_at"] = strconv.FormatInt(g.expires.Unix(), 10)
 	}
-	for name, value := range p.Members {
-		m[name] = value
-		if value == Omit {
-			delete(m, name)
-		}
-	}
+	m.text("issued_token_type", g.issuedType)
+	m.change(p.Members)
 	return m
 }
 

@@ -53,7 +53,7 @@ func (s *Server) checkBearer(x *exchange, r *http.Request, e *Echo) (challenge s
 	if scheme != "bearer" || len(r.Header.Values("Authorization")) > 1 {
 		return `Bearer realm="api"`
 	}
-	account, scope, fault := s.checkAccess(r.Context(), token)
+	account, scope, fault := s.checkAccess(r.Context(), x.origin, token)
 	e.Account, e.Scope = account, scope
 	x.note(func(e *Entry) {
 		e.Account = account

@@ -13,7 +13,7 @@ func TestTokensAreBounded(t *testing.T) {
 	rt := s.tokens.refresh[s.BeginSession("alice").RefreshToken]
 	for range maxSpent + 1000 {
 		now = now.Add(time.Second)
-		g := s.tokens.renew(p, now, "app", rt, "")
+		g := s.tokens.renew(p, now, "app", rt, "", nil)
 		rt = s.tokens.refresh[g.refresh]
 	}
 	if n := len(s.tokens.access); n > 5000 {

@@ -1,6 +1,7 @@
 package testserver
 
 import (
+	"cmp"
 	"net/http"
 	"net/url"
 )
@@ -12,9 +13,12 @@ const authTwice ClientAuth = "twice"
 func credentials(r *http.Request, p *Policy) (id, secret string, how ClientAuth) {
 	user, pass, basic := r.BasicAuth()
 	post := r.PostForm.Has("client_secret")
+	jwt := r.PostForm.Has("client_assertion")
 	switch {
-	case basic && post:
+	case basic && post, jwt && (basic || post):
 		return user, "", authTwice
+	case jwt:
+		return cmp.Or(r.PostForm.Get("client_id"), claimsOf(r.PostForm.Get("client_assertion")).text("sub")), r.PostForm.Get("client_assertion"), AuthJWT
 	case basic:
 		return basicText(user, p), basicText(pass, p), AuthBasic
 	case post:
@@ -40,6 +44,9 @@ func basicText(text string, p *Policy) string {
 func (x *exchange) authenticate(p *Policy, r *http.Request) (string, *oauthError) {
 	id, secret, how := credentials(r, p)
 	err := p.refuse(id, secret, how)
+	if how == AuthJWT {
+		err = x.server.checkClientJWT(p, id, secret, r.PostForm.Get("client_assertion_type"))
+	}
 	x.server.log.change(func(c *counts) {
 		c.clientAuths[how]++
 		if err != nil {

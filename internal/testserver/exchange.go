@@ -67,7 +67,7 @@ func (x *exchange) begin(r *http.Request) {
 		Query:      r.URL.RawQuery,
 		Header:     r.Header,
 	}
-	if x.endpoint == Token || x.endpoint == Revoke {
+	if x.endpoint.takesForm() {
 		r.ParseForm() // an unreadable form is an empty one, and no grant
 		e.Form = r.PostForm
 		x.grant = r.PostForm.Get("grant_type")
@@ -107,6 +107,16 @@ func (s *Server) act(w http.ResponseWriter, r *http.Request) {
 		s.serveToken(w, r)
 	case endpoint == Revoke:
 		s.serveRevocation(w, r)
+	case endpoint == Metadata:
+		s.serveMetadata(w, r)
+	case endpoint == Authorize:
+		s.serveAuthorize(w, r)
+	case endpoint == Push:
+		s.servePush(w, r)
+	case endpoint == Device:
+		s.serveDevice(w, r)
+	case endpoint == Verify:
+		s.serveVerify(w, r)
 	default:
 		http.NotFound(w, r)
 	}

@@ -26,6 +26,13 @@ var (
 	OnRefresh = Match{Endpoint: Token, Grant: grantRefresh}
 	OnAPI     = Match{Endpoint: API}
 	OnRevoke  = Match{Endpoint: Revoke}
+
+	OnMetadata  = Match{Endpoint: Metadata}
+	OnAuthorize = Match{Endpoint: Authorize}
+	OnPush      = Match{Endpoint: Push}
+	OnDevice    = Match{Endpoint: Device}
+	OnCode      = Match{Endpoint: Token, Grant: grantCode}
+	OnPoll      = Match{Endpoint: Token, Grant: grantDevice}
 )
 
 func (m Match) fits(x *exchange, r *http.Request) bool {

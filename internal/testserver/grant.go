@@ -1,6 +1,8 @@
 package testserver
 
 import (
+	"cmp"
+	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -8,8 +10,12 @@ import (
 
 // The grant types.
 const (
-	grantRefresh = "refresh_token"
-	grantClient  = "client_credentials"
+	grantRefresh  = "refresh_token"
+	grantClient   = "client_credentials"
+	grantCode     = "authorization_code"
+	grantDevice   = "urn:ietf:params:oauth:grant-type:device_code"
+	grantJWT      = "urn:ietf:params:oauth:grant-type:jwt-bearer"
+	grantExchange = "urn:ietf:params:oauth:grant-type:token-exchange"
 )
 
 // granted is what a token request, or a login, brought.
@@ -21,6 +27,8 @@ type granted struct {
 	refresh string   // "" without one
 	rotated Rotation // what to say of refresh
 	idToken string
+
+	issuedType string // of a token exchange
 }
 
 // refreshGrant carries out RFC 6749 §6.
@@ -44,7 +52,11 @@ func (t *tokenTable) refreshGrant(x *exchange, p *Policy, now time.Time, client 
 	if err != nil {
 		return granted{}, err
 	}
-	return t.renew(p, now, client, rt, scope), nil
+	resources, err := narrowResources(rt.session.resources, form["resource"])
+	if err != nil {
+		return granted{}, err
+	}
+	return t.renew(p, now, client, rt, scope, resources), nil
 }
 
 // presented notes whose refresh token came, and whether it had been spent.
@@ -97,7 +109,7 @@ func narrowed(have, want string) (string, *oauthError) {
 	return want, nil
 }
 
-func (t *tokenTable) renew(p *Policy, now time.Time, client string, rt *refreshToken, scope string) granted {
+func (t *tokenTable) renew(p *Policy, now time.Time, client string, rt *refreshToken, scope string, resources []string) granted {
 	sess := rt.session
 	if sess.client == "" {
 		sess.client = client
@@ -105,7 +117,7 @@ func (t *tokenTable) renew(p *Policy, now time.Time, client string, rt *refreshT
 	if p.KillOldAccess {
 		sess.alive = t.serial + 1
 	}
-	g := t.issueAccess(p, now, sess, scope)
+	g := t.issueAccess(p, now, sess, scope, resources)
 	g.refresh, g.rotated = t.successor(p, now, rt).text, p.Rotation
 	g.idToken = t.idToken(p, now, sess)
 	return g
@@ -129,13 +141,15 @@ func (t *tokenTable) successor(p *Policy, now time.Time, rt *refreshToken) *refr
 	return rt.next[0]
 }
 
-// clientGrant carries out RFC 6749 §4.4. The account is the client; there is no
-// refresh token.
-func (t *tokenTable) clientGrant(p *Policy, now time.Time, client, scope string) (granted, *oauthError) {
-	if scope == "" {
-		scope = p.scope()
+// directGrant carries out a grant without a refresh token, as RFC 6749 §4.4 is, for an
+// account.
+func (t *tokenTable) directGrant(p *Policy, now time.Time, client, account string, form url.Values) (granted, *oauthError) {
+	scope := cmp.Or(form.Get("scope"), p.scope())
+	resources, err := narrowResources(nil, form["resource"])
+	if err != nil {
+		return granted{}, err
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return t.issueAccess(p, now, &session{account: client, client: client, scope: scope}, scope), nil
+	return t.issueAccess(p, now, &session{account: account, client: client, scope: scope}, scope, resources), nil
 }

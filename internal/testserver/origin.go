@@ -15,14 +15,39 @@ const (
 	Token  Endpoint = "token"  // the token endpoint
 	API    Endpoint = "api"    // the protected API
 	Revoke Endpoint = "revoke" // the revocation endpoint
-	Other  Endpoint = "other"  // a path of the authorization server that is none
+
+	Metadata  Endpoint = "metadata"  // a metadata document, or the keys that it names
+	Authorize Endpoint = "authorize" // the authorization endpoint, and what its pages send
+	Push      Endpoint = "push"      // the pushed authorization request endpoint
+	Device    Endpoint = "device"    // the device authorization endpoint
+	Verify    Endpoint = "verify"    // the page where a device's code is entered
+
+	Other Endpoint = "other" // a path of the authorization server that is none
 )
 
 const (
 	tokenPath  = "/token"
 	revokePath = "/revoke"
 	apiPrefix  = "/api/"
+
+	authorizePath = "/authorize"
+	pushPath      = "/par"
+	devicePath    = "/device_authorization"
+	verifyPath    = "/device"
+	keysPath      = "/jwks"
+	wellKnown     = "/.well-known/"
 )
+
+// endpoints are the paths of the authorization server.
+var endpoints = map[string]Endpoint{
+	tokenPath: Token, revokePath: Revoke, authorizePath: Authorize, pushPath: Push,
+	devicePath: Device, verifyPath: Verify, keysPath: Metadata,
+}
+
+// takesForm reports whether the endpoint is one that clients send a form to.
+func (e Endpoint) takesForm() bool {
+	return e == Token || e == Revoke || e == Push || e == Device
+}
 
 type role int
 
@@ -68,10 +93,10 @@ func (o origin) endpoint(path string) Endpoint {
 	switch {
 	case o.role == roleAPI || strings.HasPrefix(path, apiPrefix):
 		return API
-	case path == tokenPath:
-		return Token
-	case path == revokePath:
-		return Revoke
+	case endpoints[path] != "":
+		return endpoints[path]
+	case strings.Contains(path, wellKnown):
+		return Metadata
 	case o.role == roleAny:
 		return API
 	}

@@ -1,7 +1,10 @@
 package testserver
 
 import (
+	"cmp"
+	"crypto"
 	"maps"
+	"slices"
 	"time"
 )
 
@@ -65,6 +68,45 @@ type Policy struct {
 	// sends none.
 	ContentType string
 
+	// Metadata replaces, adds or, with [Omit], leaves out members of the metadata
+	// documents, as Members does for token answers.
+	Metadata map[string]string
+	// Documents says where there is a metadata document. If zero, in both places.
+	Documents Documents
+
+	// RedirectURIs are those that are registered. A port of a loopback address is
+	// not compared (RFC 8252 §7.3). If nil, every one is taken.
+	RedirectURIs []string
+	// Passwords has the password of every user by the name of the account. If nil,
+	// everybody is a user, whatever the password.
+	Passwords map[string]string
+	// CodeLifetime is how long an authorization code works. If zero, a minute.
+	CodeLifetime time.Duration
+	// AllowPlain takes an authorization request without PKCE. If false it has to have
+	// a challenge by S256 (RFC 7636).
+	AllowPlain bool
+	// Iss is the iss parameter of authorization responses (RFC 9207); [Omit] leaves
+	// it out. If empty, the issuer.
+	Iss string
+	// RequirePush takes an authorization request only if it was pushed (RFC 9126).
+	RequirePush bool
+
+	// Device replaces, adds or, with [Omit], leaves out members of device
+	// authorization answers.
+	Device map[string]string
+	// DeviceLifetime is how long a device code works. If zero, ten minutes.
+	DeviceLifetime time.Duration
+	// PollInterval is how long a client has to wait between two polls with a device
+	// code. If zero, 5 s.
+	PollInterval time.Duration
+
+	// ClientKeys has the public keys of clients that authenticate with a JWT (RFC
+	// 7523 §2.2) by their ids.
+	ClientKeys map[string]crypto.PublicKey
+	// TokenAudience demands the URL of the token endpoint as the audience of such a
+	// JWT. If false it has to be the issuer.
+	TokenAudience bool
+
 	// ClientAuth is the client authentication that the token endpoint demands.
 	// If empty, any.
 	ClientAuth ClientAuth
@@ -116,6 +158,18 @@ const (
 	AuthNone  ClientAuth = "none"
 	AuthBasic ClientAuth = "client_secret_basic"
 	AuthPost  ClientAuth = "client_secret_post"
+	AuthJWT   ClientAuth = "private_key_jwt" // or client_secret_jwt
+)
+
+// Documents says where there is a metadata document.
+type Documents int
+
+// The places of metadata documents.
+const (
+	BothDocuments  Documents = iota
+	OAuthDocument            // RFC 8414 alone
+	OpenIDDocument           // OpenID Connect Discovery alone
+	NoDocument
 )
 
 // Policy returns the policy in force.
@@ -143,16 +197,19 @@ func (s *Server) UpdatePolicy(change func(*Policy)) {
 func (p *Policy) clone() Policy {
 	c := *p
 	c.Members = maps.Clone(p.Members)
+	c.Metadata = maps.Clone(p.Metadata)
+	c.RedirectURIs = slices.Clone(p.RedirectURIs)
+	c.Passwords = maps.Clone(p.Passwords)
+	c.Device = maps.Clone(p.Device)
+	c.ClientKeys = maps.Clone(p.ClientKeys)
 	c.Clients = maps.Clone(p.Clients)
 	return c
 }
 
-func (p *Policy) accessLifetime() time.Duration {
-	if p.AccessLifetime == 0 {
-		return time.Hour
-	}
-	return p.AccessLifetime
-}
+func (p *Policy) accessLifetime() time.Duration { return cmp.Or(p.AccessLifetime, time.Hour) }
+func (p *Policy) codeLifetime() time.Duration   { return cmp.Or(p.CodeLifetime, time.Minute) }
+func (p *Policy) deviceLifetime() time.Duration { return cmp.Or(p.DeviceLifetime, 10*time.Minute) }
+func (p *Policy) pollInterval() time.Duration   { return cmp.Or(p.PollInterval, 5*time.Second) }
 
 func (p *Policy) scope() string {
 	if p.Scope == "" {

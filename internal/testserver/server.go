@@ -55,6 +55,7 @@ func New() *Server {
 	s := newServer()
 	s.memory = newMemoryListener()
 	s.issuer, s.api = "https://"+authHost, "https://"+apiHost
+	s.tokens.issuer = s.issuer
 	s.serve(s.memory)
 	return s
 }
@@ -65,6 +66,7 @@ func New() *Server {
 func NewLoopback() *Server {
 	s := newServer()
 	s.issuer = s.listen(roleAuth)
+	s.tokens.issuer = s.issuer
 	s.api = s.listen(roleAPI)
 	return s
 }

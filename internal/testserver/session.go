@@ -1,6 +1,8 @@
 package testserver
 
 import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
 	"crypto/rand"
 	"fmt"
 	"slices"
@@ -11,19 +13,22 @@ import (
 
 // A session is what one login began.
 type session struct {
-	account string
-	client  string // the first that used it; "" before
-	scope   string
-	ended   bool
-	alive   uint64 // access tokens with a smaller serial are dead
+	account   string
+	client    string // the first that used it; "" before
+	scope     string
+	nonce     string   // for id_tokens
+	resources []string // what it was granted for (RFC 8707); nil is everything
+	ended     bool
+	alive     uint64 // access tokens with a smaller serial are dead
 }
 
 type accessToken struct {
-	session *session
-	serial  uint64
-	scope   string
-	expires time.Time
-	revoked bool
+	session   *session
+	serial    uint64
+	scope     string
+	resources []string // for which alone it is; nil is everything
+	expires   time.Time
+	revoked   bool
 }
 
 type refreshToken struct {
@@ -41,8 +46,14 @@ const maxSpent = 1 << 16
 
 // A tokenTable has every session and token.
 type tokenTable struct {
-	mu       sync.Mutex // guards all
-	key      []byte     // signs JWTs
+	mu       sync.Mutex        // guards all
+	key      []byte            // signs access tokens that are JWTs
+	signer   *ecdsa.PrivateKey // signs id_tokens
+	issuer   string            // of those
+	codes    map[string]*authorizationRequest
+	pushed   map[string]pushedRequest
+	devices  map[string]*deviceRequest
+	jtis     map[string]bool // of clients' JWTs
 	serial   uint64
 	access   map[string]*accessToken
 	refresh  map[string]*refreshToken
@@ -53,6 +64,11 @@ type tokenTable struct {
 
 func (t *tokenTable) init() {
 	t.key = []byte(rand.Text())
+	t.signer, _ = ecdsa.GenerateKey(elliptic.P256(), rand.Reader) // it never fails
+	t.codes = make(map[string]*authorizationRequest)
+	t.pushed = make(map[string]pushedRequest)
+	t.devices = make(map[string]*deviceRequest)
+	t.jtis = make(map[string]bool)
 	t.access = make(map[string]*accessToken)
 	t.refresh = make(map[string]*refreshToken)
 	t.sessions = make(map[string][]*session)
@@ -91,9 +107,6 @@ func (t Tokens) MarshalText() ([]byte, error) { return fmt.Append(nil, t), nil }
 func (s *Server) BeginSession(account string, scope ...string) Tokens {
 	p := s.policy.Load()
 	sess := &session{account: account, scope: strings.Join(scope, " ")}
-	if sess.scope == "" {
-		sess.scope = p.scope()
-	}
 	g := s.tokens.begin(p, s.now(), sess)
 	return Tokens{
 		AccessToken:  g.access,
@@ -108,22 +121,29 @@ func (s *Server) BeginSession(account string, scope ...string) Tokens {
 func (t *tokenTable) begin(p *Policy, now time.Time, sess *session) granted {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	return t.beginLocked(p, now, sess, nil)
+}
+
+func (t *tokenTable) beginLocked(p *Policy, now time.Time, sess *session, resources []string) granted {
+	if sess.scope == "" {
+		sess.scope = p.scope()
+	}
 	old := slices.DeleteFunc(t.sessions[sess.account], func(s *session) bool { return s.ended })
 	t.sessions[sess.account] = append(old, sess)
-	g := t.issueAccess(p, now, sess, sess.scope)
+	g := t.issueAccess(p, now, sess, sess.scope, resources)
 	g.refresh = t.issueRefresh(p, now, sess).text
 	g.idToken = t.idToken(p, now, sess)
 	return g
 }
 
-func (t *tokenTable) issueAccess(p *Policy, now time.Time, sess *session, scope string) granted {
+func (t *tokenTable) issueAccess(p *Policy, now time.Time, sess *session, scope string, resources []string) granted {
 	t.serial++
 	expires := now.Add(p.accessLifetime())
 	text := newToken("at-", p.TokenSize)
 	if p.AccessJWT {
 		text = t.accessJWT(now, expires, sess, scope)
 	}
-	t.access[text] = &accessToken{session: sess, serial: t.serial, scope: scope, expires: expires}
+	t.access[text] = &accessToken{session: sess, serial: t.serial, scope: scope, resources: resources, expires: expires}
 	t.sweep(now)
 	return granted{account: sess.account, access: text, scope: scope, expires: expires}
 }
@@ -180,7 +200,18 @@ const (
 	faultUnknown = "the access token is unknown"
 	faultRevoked = "the access token was revoked"
 	faultExpired = "the access token expired"
+
+	faultResource = "the access token is for another resource"
 )
+
+// serves reports whether the token is for an API at o. A resource that is no URL of the
+// web may be any (RFC 8707 §2).
+func (at *accessToken) serves(o origin) bool {
+	return len(at.resources) == 0 || slices.ContainsFunc(at.resources, func(r string) bool {
+		of := originOfURL(r)
+		return of == "" || of == o.scheme+"://"+o.host
+	})
+}
 
 // check returns the access token, and what is wrong with it or "".
 func (t *tokenTable) check(text string, now time.Time) (at accessToken, account, fault string) {

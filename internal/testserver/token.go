@@ -42,7 +42,15 @@ func (s *Server) grant(x *exchange, p *Policy, r *http.Request) (granted, *oauth
 	case grantRefresh:
 		return s.tokens.refreshGrant(x, p, s.now(), client)
 	case grantClient:
-		return s.tokens.clientGrant(p, s.now(), client, r.PostForm.Get("scope"))
+		return s.tokens.directGrant(p, s.now(), client, client, r.PostForm)
+	case grantCode:
+		return s.tokens.codeGrant(p, s.now(), client, r.PostForm)
+	case grantDevice:
+		return s.tokens.deviceGrant(p, s.now(), client, r.PostForm)
+	case grantJWT:
+		return s.assertionGrant(p, client, r.PostForm)
+	case grantExchange:
+		return s.exchangeGrant(p, client, r.PostForm)
 	case "":
 		return granted{}, badRequest("invalid_request", "grant_type is missing")
 	}
@@ -62,7 +70,7 @@ func wellFormed(r *http.Request) *oauthError {
 			return badRequest("invalid_request", "a parameter is there twice")
 		}
 	}
-	for _, name := range []string{"client_secret", "refresh_token"} {
+	for _, name := range []string{"client_secret", "refresh_token", "client_assertion", "code", "code_verifier", "device_code"} {
 		if r.URL.Query().Has(name) {
 			return badRequest("invalid_request", "a secret is in the URL")
 		}

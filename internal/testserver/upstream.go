@@ -48,10 +48,13 @@ func (s *Server) serveUpstream(w http.ResponseWriter, r *http.Request) {
 
 // checkAccess returns whose access token it is and its scope, and what is wrong
 // with it or "".
-func (s *Server) checkAccess(ctx context.Context, token string) (account, scope, fault string) {
+func (s *Server) checkAccess(ctx context.Context, o origin, token string) (account, scope, fault string) {
 	at, account, fault := s.tokens.check(token, s.now())
 	if s.upstream != nil && fault == faultUnknown {
 		return s.upstream.Check(ctx, token)
+	}
+	if fault == "" && !at.serves(o) {
+		fault = faultResource
 	}
 	return account, at.scope, fault
 }
