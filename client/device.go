@@ -49,11 +49,11 @@ func (s *Session) LoginDevice(ctx context.Context, prompt func(ctx context.Conte
 	}
 	d, err := s.client.beginDevice(ctx)
 	if err != nil {
-		return fmt.Errorf("client: device login: %w", err)
+		return loginError(err)
 	}
 	rec, err := d.run(ctx, prompt)
 	if err != nil {
-		return fmt.Errorf("client: device login: %w", err)
+		return loginError(err)
 	}
 	_, err = s.client.signIn(ctx, &pending{Account: s.account}, rec)
 	return err

@@ -181,11 +181,11 @@ func (c *Client) beginLogin(ctx context.Context, opts *LoginOptions, redirect st
 	known, err := c.endpoint.server.findFresh(ctx)
 	switch {
 	case err != nil:
-		return nil, fmt.Errorf("client: login: %w", err)
+		return nil, loginError(err)
 	case known.authorization == "":
-		return nil, c.endpoint.server.wrong(fmt.Errorf("client: login: the server has no authorization endpoint: %w", errNoEndpoint))
+		return nil, loginError(c.endpoint.server.wrong(fmt.Errorf("the server has no authorization endpoint: %w", errNoEndpoint)))
 	case !known.s256:
-		return nil, c.endpoint.server.wrong(errNoPKCE)
+		return nil, loginError(c.endpoint.server.wrong(errNoPKCE))
 	}
 	p := &pending{
 		Issuer: c.cfg.issuer(), ClientID: c.cfg.ClientID, TokenURL: known.token, TellsIss: known.tellsIss,
@@ -197,12 +197,12 @@ func (c *Client) beginLogin(ctx context.Context, opts *LoginOptions, redirect st
 		p.Nonce = randomText()
 	}
 	if p.url, err = c.authorizationURL(ctx, known, p, opts.Params); err != nil {
-		return nil, fmt.Errorf("client: login: %w", err)
+		return nil, loginError(err)
 	}
 	return &Login{p}, nil
 }
 
-var errNoPKCE = errors.New("client: login: the server's metadata does not announce PKCE with S256, without which a stolen code is a stolen session: if the server has it, set Config.Quirks.UnannouncedPKCE")
+var errNoPKCE = errors.New("the server's metadata does not announce PKCE with S256, without which a stolen code is a stolen session: if the server has it, set Config.Quirks.UnannouncedPKCE")
 
 // checkLogin says why a login can't begin.
 func (c *Client) checkLogin(opts *LoginOptions) error {

@@ -42,7 +42,7 @@ func (c *Client) FinishLogin(ctx context.Context, login *Login, params url.Value
 	}
 	rec, err := c.redeem(ctx, p, params.Get("code"))
 	if err != nil {
-		return nil, fmt.Errorf("client: login: %w", err)
+		return nil, loginError(err)
 	}
 	return c.signIn(ctx, p, rec)
 }
@@ -208,7 +208,7 @@ func (c *Client) discard(ctx context.Context, rec tokenstore.Record) {
 	}
 }
 
-var errNonce = errors.New("client: login: the id_token has not the nonce of this login: it may be that of another; begin again")
+var errNonce = errors.New("client: login: the server gave no id_token with the nonce of this login: ask for the scope openid; if it is among Config.Scopes, the answer was that to another login, and this one has to begin again")
 
 // checkNonce looks for nonce, if there is one, in the id_token (OpenID Connect Core
 // §3.1.3.7). The token's signature is not verified: it came from the server itself.
@@ -216,17 +216,24 @@ func checkNonce(idToken, nonce string) error {
 	if nonce == "" {
 		return nil
 	}
-	parts := strings.Split(idToken, ".")
-	if len(parts) != 3 {
-		return errNonce
-	}
-	claims, err := base64.RawURLEncoding.DecodeString(parts[1])
-	if err != nil {
-		return errNonce
-	}
-	ms, err := readJSON(claims)
+	ms, err := claimsIn(idToken)
 	if got, ok := ms.text("nonce"); err != nil || !ok || subtle.ConstantTimeCompare([]byte(got), []byte(nonce)) != 1 {
 		return errNonce
 	}
 	return nil
 }
+
+// claimsIn returns the claims of a JWT (RFC 7519 §3), unverified.
+func claimsIn(jwt string) (members, error) {
+	parts := strings.Split(jwt, ".")
+	if len(parts) != 3 {
+		return nil, errNotJWT
+	}
+	claims, err := base64.RawURLEncoding.DecodeString(parts[1])
+	if err != nil {
+		return nil, errNotJWT
+	}
+	return readJSON(claims)
+}
+
+var errNotJWT = errors.New("client: not a JWT")

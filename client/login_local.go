@@ -24,12 +24,16 @@ func (c *Client) Login(ctx context.Context, opts *LoginOptions) (*Session, error
 	if err := c.checkLogin(opts); err != nil {
 		return nil, err
 	}
+	redirect, err := c.cfg.loopbackURL()
+	if err != nil {
+		return nil, err
+	}
 	ctx, cancel := context.WithTimeoutCause(ctx, opts.timeout(), ErrLoginExpired)
 	defer cancel()
 	if _, err := c.endpoint.server.findFresh(ctx); err != nil { // before anything listens
-		return nil, fmt.Errorf("client: login: %w", err)
+		return nil, loginError(err)
 	}
-	l, err := listenLoopback(c.cfg.RedirectURL)
+	l, err := listenLoopback(redirect)
 	if err != nil {
 		return nil, err
 	}
@@ -145,8 +149,3 @@ func openHere(ctx context.Context, url string) error {
 	}
 	return nil
 }
-
-// OpenBrowser opens an https URL, or an http one on a loopback address, in the user's
-// browser. It is what a login does by itself, and is there for programs that have a
-// [LoginOptions].Open of their own. It returns when the browser was told.
-func OpenBrowser(ctx context.Context, url string) error { return openBrowser(ctx, url) }

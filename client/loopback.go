@@ -1,6 +1,7 @@
 package client
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -44,19 +45,21 @@ type loopbackServer struct {
 	once    sync.Once       // closes shown
 }
 
-// listenLoopback listens at the host of raw, a loopback address or localhost, and at its
-// port or a free one.
-func listenLoopback(raw string) (*loopbackServer, error) {
-	if raw == "" {
-		raw = defaultRedirect
-	}
-	u, err := url.Parse(raw)
+// loopbackURL returns the redirect URI of a login on this machine.
+func (c *Config) loopbackURL() (url.URL, error) {
+	u, err := url.Parse(cmp.Or(c.RedirectURL, defaultRedirect))
 	if err != nil || u.Scheme != "http" || !onThisMachine(u.Hostname()) {
-		return nil, errors.New("client: Login: Config.RedirectURL is not on this machine: for a login here write http://127.0.0.1 and a path, or leave it empty; a web back end calls BeginLogin")
+		return url.URL{}, errors.New("client: Login: Config.RedirectURL is not on this machine: for a login here write http://127.0.0.1 and a path, or leave it empty; a web back end calls BeginLogin")
 	}
+	return *u, nil
+}
+
+// listenLoopback listens at the host of u, a loopback address or localhost, and at its
+// port or a free one.
+func listenLoopback(u url.URL) (*loopbackServer, error) {
 	port, _ := strconv.Atoi(u.Port())
 	listeners, err := listenAt(u.Hostname(), port)
-	if err != nil && raw == defaultRedirect {
+	if err != nil && u.String() == defaultRedirect {
 		u.Host = "[::1]"
 		listeners, err = listenAt("::1", 0) // RFC 8252 §7.3: where there is no IPv4
 	}
@@ -142,6 +145,7 @@ func (l *loopbackServer) serve(login *pending) {
 // that the code does not stay in the address bar, and the page.
 func (l *loopbackServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	page, isPage := pageAt(r.URL.Path)
+	secure(w.Header())
 	switch {
 	case r.Host != l.host: // a name that was made to stand for this machine
 		http.Error(w, "This is not the host that you asked for.", http.StatusMisdirectedRequest)
