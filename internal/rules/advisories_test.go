@@ -51,6 +51,7 @@ var advisories = []advisory{
 	{"CVE-2025-0913", "a dangling symbolic link is opened for writing", "072", "dangling symlink"},
 	{"CVE-2025-22873", "a way out of the directory", "072", "record swapped"},
 	{"CVE-2025-47907", "a query that is cancelled while it is read", "085", "cancelled queries"},
+	{"CVE-2025-6514", "a URL of a server is run by a shell", "095", "javascript:alert(1)"},
 	{"CVE-2019-11250", "the fix of one place that prints", "113", "vsqdxXbcoOUeEfFgGtT"},
 	{"CVE-2020-8565", "the places that this fix forgot", "113", "slog "},
 	{"CVE-2023-45825", "credentials formatted into an error", "113", "because of %v, %+v, %#v, %d"},
