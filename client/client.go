@@ -43,6 +43,7 @@ func New(cfg Config) (*Client, error) {
 		return nil, err
 	}
 	cfg = cfg.clone()
+	cfg.useCertificate()
 	if cfg.Store == nil {
 		cfg.Store = new(tokenstore.Memory)
 	}

@@ -9,8 +9,9 @@ import (
 )
 
 // An Auth is how the client proves to the server who it is (RFC 6749 §2.3):
-// [ClientSecretBasic], [ClientSecretPost] or [None]. One way is used for every
-// request, and no other is tried if the server refuses it.
+// [ClientSecretBasic], [ClientSecretPost], [ClientSecretJWT], [PrivateKeyJWT],
+// [MutualTLS] or [None]. One way is used for every request, and no other is tried if the
+// server refuses it.
 type Auth interface {
 	// authenticate puts the proof into one request to the server. It is called
 	// anew for each time that a request is sent, also again.
@@ -18,6 +19,8 @@ type Auth interface {
 
 	// takesSecret reports whether the proof is made from the client secret.
 	takesSecret() bool
+
+	check(c *Config, p *problems)
 }
 
 // An identity is who the client is.
@@ -25,6 +28,7 @@ type identity struct {
 	id       string
 	secret   tokenstore.Secret
 	rawBasic bool
+	audience string // of JWTs: the issuer
 }
 
 // ClientSecretBasic sends id and secret in the Authorization header: HTTP Basic
@@ -42,7 +46,8 @@ func (ClientSecretBasic) authenticate(c identity, _ url.Values, header http.Head
 	return nil
 }
 
-func (ClientSecretBasic) takesSecret() bool { return true }
+func (ClientSecretBasic) takesSecret() bool        { return true }
+func (ClientSecretBasic) check(*Config, *problems) {}
 
 // ClientSecretPost sends id and secret in the form of the request, for servers
 // that do not take [ClientSecretBasic].
@@ -54,7 +59,8 @@ func (ClientSecretPost) authenticate(c identity, form url.Values, _ http.Header)
 	return nil
 }
 
-func (ClientSecretPost) takesSecret() bool { return true }
+func (ClientSecretPost) takesSecret() bool        { return true }
+func (ClientSecretPost) check(*Config, *problems) {}
 
 // None is a public client: it has no secret, and says who it is by client_id
 // (RFC 6749 §3.2.1). It is the default without a secret.
@@ -65,4 +71,5 @@ func (None) authenticate(c identity, form url.Values, _ http.Header) error {
 	return nil
 }
 
-func (None) takesSecret() bool { return false }
+func (None) takesSecret() bool        { return false }
+func (None) check(*Config, *problems) {}

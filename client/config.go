@@ -136,26 +136,6 @@ type Config struct {
 	Quirks Quirks
 }
 
-// Quirks are departures of a server from the standards, or from what most
-// servers do. The zero value is a server without any.
-type Quirks struct {
-	// RawBasic puts client id and secret into Basic authentication as they
-	// are, for servers that do not decode them. If false they are form-encoded
-	// first (RFC 6749 §2.3.1).
-	RawBasic bool
-
-	// NoLostAnswerRetry keeps a refresh whose answer was lost on a broken
-	// connection from being sent again at once. If false it is sent once more:
-	// that saves the session if the server did not act, and also if it did and
-	// takes a refresh token a second time for a while.
-	NoLostAnswerRetry bool
-
-	// UnannouncedPKCE is for servers that support PKCE with S256 and whose metadata
-	// does not say so. If false, such metadata stops a login: without PKCE a stolen
-	// code is a stolen session (RFC 9700 §2.1.1).
-	UnannouncedPKCE bool
-}
-
 // FromOAuth2 returns the Config of a program that has one for x/oauth2. The way
 // to authenticate comes from Endpoint.AuthStyle: Basic for AuthStyleInHeader, the
 // form for AuthStyleInParams, and for AuthStyleAutoDetect Basic, since probing
@@ -194,6 +174,7 @@ func (c *Config) server(base http.RoundTripper, g *guard, log *slog.Logger) *ser
 		base: base, guard: g, limit: c.tokenTimeout(), log: log,
 		turn: make(chan struct{}, 1),
 	}
+	_, s.tls = c.Auth.(MutualTLS)
 	if c.Endpoint.TokenURL == "" {
 		s.issuer = c.Issuer
 	}

@@ -128,8 +128,9 @@ func (c *Config) checkSecret(p *problems) {
 	case takes && c.ClientSecret == "":
 		p.add("ClientSecret is empty, and Auth needs one: set it, or leave Auth nil for a public client")
 	case !takes && c.ClientSecret != "":
-		p.add("ClientSecret is set, and Auth is None{}, which does not use it: leave one of the two empty")
+		p.add("ClientSecret is set, and Auth does not use it: leave one of the two empty")
 	}
+	c.auth().check(c, p)
 }
 
 // checkScopes holds Scopes against RFC 6749 §3.3:

@@ -3,6 +3,8 @@ package client_test
 import (
 	"bytes"
 	"context"
+	"crypto"
+	"crypto/tls"
 	"encoding/base64"
 	"encoding/gob"
 	"encoding/hex"
@@ -13,6 +15,7 @@ import (
 	"go/ast"
 	"go/parser"
 	"go/token"
+	"io"
 	"log/slog"
 	"net/http"
 	"net/url"
@@ -95,6 +98,7 @@ func holders(t *testing.T) map[string]any {
 	}
 	return map[string]any{
 		"client.Login": login, "client.SubjectToken": client.SubjectToken{Token: rec.RefreshToken},
+		"client.PrivateKeyJWT": client.PrivateKeyJWT{Key: canaryKey{canary}, KeyID: "k"}, "client.MutualTLS": client.MutualTLS{Certificate: tls.Certificate{PrivateKey: canaryKey{canary}}},
 		"client.Config": cfg, "client.Client": c, "client.Session": alice, "client.ServerError": server,
 		"transport.Token": held, "transport.Source": source, "transport.Transport": tr,
 		"transport.SourceConfig": transport.SourceConfig{Store: store}, "transport.Config": transport.Config{Source: source},
@@ -111,7 +115,7 @@ func holders(t *testing.T) map[string]any {
 // words, funcs, what the program itself says. Events are among them: their texts
 // are fingerprints and errors.
 var harmless = []string{
-	"client.Quirks", "client.Auth", "client.Grant", "client.ClientSecretBasic", "client.ClientSecretPost", "client.None",
+	"client.Quirks", "client.Auth", "client.Grant", "client.ClientSecretBasic", "client.ClientSecretPost", "client.ClientSecretJWT", "client.None",
 	"client.ClientCredentials", "client.JWTBearer", "client.TokenExchange", "client.LoginOptions", "client.Target", "client.DevicePrompt",
 	"transport.Kind", "transport.Reason", "transport.Outcome", "transport.State", "transport.Subject", "transport.Observer",
 	"transport.RefreshBegan", "transport.RefreshEnded", "transport.Saved", "transport.SaveFailed", "transport.Restored",
@@ -137,11 +141,18 @@ func TestRule113_nothing_printable_shows_a_secret(t *testing.T) {
 	})
 }
 
+// A canaryKey prints what it is.
+type canaryKey struct{ secret string }
+
+func (k canaryKey) Public() crypto.PublicKey { return nil }
+
+func (k canaryKey) Sign(io.Reader, []byte, crypto.SignerOpts) ([]byte, error) { return nil, nil }
+
 func wantNothingShown(t *testing.T, name string, v any) {
 	t.Helper()
 	for how, text := range printed(v) {
-		// A Config is the program's own, and its secret a string.
-		ownField := name == "client.Config" && strings.HasSuffix(how, "unexported")
+		// A Config and what is in it is the program's own, its secret a string, its key any.
+		ownField := slices.Contains([]string{"client.Config", "client.PrivateKeyJWT", "client.MutualTLS"}, name) && strings.HasSuffix(how, "unexported")
 		if shows(text) && !ownField {
 			t.Errorf("%s: %s shows the secret: %.300s", name, how, text)
 			return

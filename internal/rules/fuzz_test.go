@@ -20,7 +20,8 @@ var fuzzTargets = map[string]map[string]string{
 	"client": {
 		"readAnswer": "FuzzAnswer", "readMembers": "FuzzAnswer", "readJSON": "FuzzAnswer", "record": "FuzzAnswer", "scope": "FuzzAnswer",
 		"readForm": "FuzzForm", "serverError": "FuzzServerError", "clean": "FuzzServerError",
-		"readMetadata": "FuzzMetadata", "mediaTypeOf": "FuzzMediaType", "lifetime": "FuzzLifetime", "retryAfter": "FuzzRetryAfter",
+		"ParsePrivateKey": "FuzzParsePrivateKey", "readPEM": "FuzzParsePrivateKey", "readJWK": "FuzzParsePrivateKey", "parseDER": "FuzzParsePrivateKey",
+		"readMetadata": "FuzzMetadata", "claimsIn": "FuzzClaims", "mediaTypeOf": "FuzzMediaType", "lifetime": "FuzzLifetime", "retryAfter": "FuzzRetryAfter",
 	},
 	"transport": {
 		"parseChallenges": "FuzzChallenges",

@@ -55,7 +55,7 @@ var layers = []layer{{
 }, {
 	path:    "client",
 	own:     []string{"tokenstore", "transport"},
-	outside: []string{"golang.org/x/oauth2", "github.com/hashicorp/go-retryablehttp"},
+	outside: []string{"golang.org/x/oauth2", "github.com/hashicorp/go-retryablehttp", "github.com/go-jose/go-jose/v4"},
 	without: forTests,
 }, {
 	path: "internal/testenv",
