@@ -58,6 +58,11 @@ var layers = []layer{{
 	outside: []string{"golang.org/x/oauth2", "github.com/hashicorp/go-retryablehttp", "github.com/go-jose/go-jose/v4"},
 	without: forTests,
 }, {
+	path:    "client/terminal", // apart, so that who needs no QR code links none
+	own:     []string{"tokenstore", "transport", "client"},
+	outside: []string{"rsc.io/qr"},
+	without: forTests,
+}, {
 	path: "internal/testenv",
 }, {
 	path: "internal/testserver",
@@ -67,7 +72,7 @@ var layers = []layer{{
 	outside: []string{"golang.org/x/oauth2"},
 }, {
 	path:    "examples/...", // without internal packages, so that they can be copied
-	own:     []string{"tokenstore", "transport", "client", "client/clienttest"},
+	own:     []string{"tokenstore", "transport", "client", "client/terminal", "client/clienttest"},
 	outside: []string{"..."},
 }, {
 	path: "internal/rules",
