@@ -142,6 +142,15 @@ type Policy struct {
 	// Latency is how long the token endpoint takes.
 	Latency time.Duration
 
+	// PollInterval is how long the server has a device wait between two questions. It
+	// is told in whole seconds, and at least one. If zero, 5 seconds.
+	PollInterval time.Duration
+
+	// IDToken adds an id_token to the answers, signed with a key that the server's
+	// metadata leads to: its claims are iss, sub, which is the account, aud, email,
+	// iat, exp and nonce.
+	IDToken bool
+
 	// Members replaces or adds members of token answers. The values are JSON
 	// text: {"expires_in": `"3600"`, "refresh_token": "null"}.
 	Members map[string]string
@@ -161,5 +170,9 @@ func (s *Server) SetPolicy(p Policy) {
 			to.Reuse = testserver.RefuseReuse
 		}
 		to.TokenLatency, to.Members = p.Latency, p.Members
+		to.IDToken, to.PollInterval = p.IDToken, p.PollInterval
+		if p.PollInterval != 0 {
+			to.PollInterval = max(p.PollInterval.Truncate(time.Second), time.Second)
+		}
 	})
 }

@@ -2,6 +2,7 @@ package clienttest
 
 // Stats counts what came to the server since it started, or since ResetStats.
 type Stats struct {
+	Logins        int // codes and device codes that became sessions
 	TokenRequests int // to the token endpoint, whatever became of them
 	Refreshes     int // refreshes that the server carried out, answered or not
 	Reused        int // refresh tokens that came although they had been used
@@ -14,6 +15,7 @@ type Stats struct {
 func (s *Server) Stats() Stats {
 	log := s.srv.Log()
 	return Stats{
+		Logins:        log.Logins(),
 		TokenRequests: log.TokenRequests(),
 		Refreshes:     log.Refreshes(),
 		Reused:        log.Reused(),

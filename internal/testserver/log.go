@@ -93,6 +93,9 @@ func (l *Log) Grants(grant string) int {
 	return read(l, func(c *counts) int { return c.grants[grant] })
 }
 
+// Logins returns how many authorization codes and device codes became sessions.
+func (l *Log) Logins() int { return l.Grants(grantCode) + l.Grants(grantDevice) }
+
 // Reused returns how often a refresh token came that had been spent before,
 // whether the server took it (see [Policy].Grace) or not.
 func (l *Log) Reused() int { return read(l, func(c *counts) int { return c.reused }) }
