@@ -186,7 +186,11 @@ func testTargetsOneAfterTheOther(t *testing.T) {
 // A target that the server refuses is that target's trouble.
 func testTargetRefused(t *testing.T) {
 	f := twoAPIs(t)
-	wrong := f.session.For(Target{Resources: []string{"https://c.test"}})
+	if _, err := f.session.For(Target{Resources: []string{"https://c.test"}}).Token(t.Context()); err == nil || !strings.Contains(err.Error(), "not one of Config.Resources") || f.Log().TokenRequests() != 1 {
+		t.Errorf("a resource for which nobody signed in: %v, %d token requests", err, f.Log().TokenRequests())
+	}
+	wrong := f.session.For(Target{Resources: []string{apiA}})
+	f.Inject(testserver.OnRefresh, 1, testserver.OAuthError(400, "invalid_target", ""))
 	for range 2 {
 		_, err := wrong.Token(t.Context())
 		wantKind(t, err, transport.Misconfigured, "invalid_target")

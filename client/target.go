@@ -34,10 +34,16 @@ type Target struct {
 // are kept beside the others, and none of them is sent where another's should be.
 // Everything else of the view is the session: a Logout ends both.
 //
+// Where Config.Resources is set, Target.Resources are of those. Where it is not, mind that
+// some servers end the session when they are asked for a resource that was not granted.
+//
 // A Target that is wrong is an error at the first use of the view.
 func (s *Session) For(target Target) *Session {
 	v := &Session{client: s.client, account: s.account, source: s.source, err: s.err, asked: true}
 	err := target.check()
+	if err == nil {
+		err = target.within(s.client.cfg.Resources)
+	}
 	if err == nil {
 		v.target = target.String()
 		v.transport, err = s.client.cfg.transportFor(target, s.source)
@@ -74,6 +80,18 @@ func (t Target) check() error {
 	for i, scope := range t.Scopes {
 		if !isScope(scope) {
 			return fmt.Errorf("Scopes[%d] is empty or has a character that no scope has", i)
+		}
+	}
+	return nil
+}
+
+// within says why t can't be had of a session for the resources, if those are known. It is
+// not left to the server: some spend the refresh token before they look, and answer
+// invalid_target without another.
+func (t Target) within(resources []string) error {
+	for i, r := range t.Resources {
+		if len(resources) > 0 && !slices.Contains(resources, r) {
+			return fmt.Errorf("Resources[%d] is not one of Config.Resources, for which users sign in: add it there, and have them sign in again", i)
 		}
 	}
 	return nil

@@ -16,27 +16,30 @@ import (
 	"github.com/freshet-go/freshet/transport"
 )
 
-// TestSessionEnds ends sessions in every way in which fosite does it, while 50
-// goroutines call. The program is told, once; fosite is not asked again, however
+// TestSessionEnds ends sessions in every way in which the servers do it, while 50
+// goroutines call. The program is told, once; the server is not asked again, however
 // many call; and a new login heals it.
 //
-// An answer that is lost after the server acted is such an end: fosite has no grace
+// An answer that is lost after the server acted is such an end: neither has a grace
 // for a spent refresh token, so the second try is a theft to it.
 func TestSessionEnds(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
+		kind      string
 		end       func(c *callers, s *client.Session, begun *oauth2.Token)
 		refreshes int // asked for, by whomever
 		lost      int // of these, answers lost
 	}{
-		"answer dropped":         {losing(testserver.LoseAnswer()), 2, 1},
-		"answer truncated":       {losing(testserver.Truncate()), 2, 1},
-		"spent by another":       {spentByAnother, 2, 0},
-		"spent again by another": {spentAgain, 3, 0},
-		"revoked":                {revoked, 1, 0},
+		"answer dropped":                  {fosite, losing(testserver.LoseAnswer()), 2, 1},
+		"answer truncated":                {fosite, losing(testserver.Truncate()), 2, 1},
+		"answer dropped, oidc-provider":   {oidc, losing(testserver.LoseAnswer()), 2, 1},
+		"answer truncated, oidc-provider": {oidc, losing(testserver.Truncate()), 2, 1},
+		"spent by another":                {fosite, spentByAnother, 2, 0},
+		"spent again by another":          {fosite, spentAgain, 3, 0},
+		"revoked":                         {fosite, revoked, 1, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
-			w := newWorld(t, time.Hour)
+			w := newWorldOf(t, c.kind, time.Hour)
 			var told atomic.Int32
 			begun := w.login()
 			program := w.client(nil, observing(&told))

@@ -23,25 +23,48 @@ import (
 type world struct {
 	t        *testing.T
 	front    *testserver.Server // what breaks answers; the API; the log
-	server   *fositeserver.Server
+	server   provider
+	kind     string
 	callback string
 	arrivals chan url.Values // at the redirect URI
 	clients  []*client.Client
 }
 
-// newWorld returns a world in which access tokens live that long, until the test
-// ends.
-func newWorld(t *testing.T, lifetime time.Duration) *world {
-	w := &world{t: t, front: testserver.NewLoopback(), arrivals: make(chan url.Values, 1)}
+// A provider is an authorization server that others wrote.
+type provider interface {
+	http.Handler
+	Check(ctx context.Context, token string) (account, scope, fault string)
+	KeepRefreshTokens(on bool)
+}
+
+// The kinds of provider.
+const (
+	fosite = "fosite"
+	oidc   = "oidc-provider"
+)
+
+var kinds = []string{fosite, oidc}
+
+// newWorld returns a world with fosite in which access tokens live that long, until the
+// test ends.
+func newWorld(t *testing.T, lifetime time.Duration) *world { return newWorldOf(t, fosite, lifetime) }
+
+func newWorldOf(t *testing.T, kind string, lifetime time.Duration) *world {
+	t.Helper()
+	w := &world{t: t, kind: kind, front: testserver.NewLoopback(), arrivals: make(chan url.Values, 1)}
 	t.Cleanup(w.front.Close)
 	program := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		w.arrivals <- r.URL.Query()
 	}))
 	t.Cleanup(program.Close)
 	w.callback = program.URL + "/callback"
-	w.server = fositeserver.New(fositeserver.Config{
-		Issuer: w.front.Issuer(), RedirectURI: w.callback, AccessLifetime: lifetime,
-	})
+	if kind == oidc {
+		w.server = w.startOIDC(lifetime)
+	} else {
+		w.server = fositeserver.New(fositeserver.Config{
+			Issuer: w.front.Issuer(), RedirectURI: w.callback, AccessLifetime: lifetime,
+		})
+	}
 	w.front.StandBefore(testserver.Upstream{Handler: w.server, Check: w.server.Check})
 	return w
 }
@@ -69,7 +92,11 @@ func (w *world) login() *oauth2.Token {
 	defer cancel()
 	cfg, state, verifier := w.oauth2(), oauth2.GenerateVerifier(), oauth2.GenerateVerifier()
 	alice := person.Person{Name: "alice", Password: fositeserver.Password}
-	if err := alice.Visit(ctx, cfg.AuthCodeURL(state, oauth2.S256ChallengeOption(verifier))); err != nil {
+	options := []oauth2.AuthCodeOption{oauth2.S256ChallengeOption(verifier)}
+	for name := range w.params() {
+		options = append(options, oauth2.SetAuthURLParam(name, w.params().Get(name)))
+	}
+	if err := alice.Visit(ctx, cfg.AuthCodeURL(state, options...)); err != nil {
 		w.t.Fatal(err)
 	}
 	back := <-w.arrivals

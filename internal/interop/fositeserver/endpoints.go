@@ -3,6 +3,7 @@ package fositeserver
 import (
 	"context"
 	"crypto/rand"
+	"encoding/json"
 	"html/template"
 	"net/http"
 	"strings"
@@ -68,7 +69,7 @@ func (s *Server) token(w http.ResponseWriter, r *http.Request) {
 		s.oauth.WriteAccessError(ctx, w, req, err)
 		return
 	}
-	if req.GetGrantTypes().ExactOne("client_credentials") {
+	if !req.GetGrantTypes().ExactOne("refresh_token") && !req.GetGrantTypes().ExactOne("authorization_code") {
 		grantAll(req)
 	}
 	resp, err := s.oauth.NewAccessResponse(ctx, req)
@@ -80,6 +81,35 @@ func (s *Server) token(w http.ResponseWriter, r *http.Request) {
 		resp.SetExtra("refresh_token", nil)
 	}
 	s.oauth.WriteAccessResponse(ctx, w, req, resp)
+}
+
+// push is the pushed authorization request endpoint (RFC 9126).
+func (s *Server) push(w http.ResponseWriter, r *http.Request) {
+	req, err := s.oauth.NewPushedAuthorizeRequest(r.Context(), r)
+	if err != nil {
+		s.oauth.WritePushedAuthorizeError(r.Context(), w, req, err)
+		return
+	}
+	resp, err := s.oauth.NewPushedAuthorizeResponse(r.Context(), req, s.session(""))
+	if err != nil {
+		s.oauth.WritePushedAuthorizeError(r.Context(), w, req, err)
+		return
+	}
+	s.oauth.WritePushedAuthorizeResponse(r.Context(), w, req, resp)
+}
+
+// metadata is what the server says of itself: fosite has no such handler.
+func (s *Server) metadata(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Content-Type", "application/json")
+	json.NewEncoder(w).Encode(map[string]any{
+		"issuer":                                s.issuer,
+		"authorization_endpoint":                s.issuer + AuthPath,
+		"token_endpoint":                        s.issuer + TokenPath,
+		"revocation_endpoint":                   s.issuer + RevokePath,
+		"pushed_authorization_request_endpoint": s.issuer + PushPath,
+		"response_types_supported":              []string{"code"},
+		"code_challenge_methods_supported":      []string{"S256"},
+	})
 }
 
 // revoke is the revocation endpoint (RFC 7009).

@@ -1,6 +1,6 @@
 // Package fositeserver is an authorization server made of ory/fosite's handlers
-// and its own store in memory: authorization code with PKCE, client credentials,
-// refresh and revocation.
+// and its own store in memory: authorization code with PKCE, pushed authorization
+// requests, client credentials, JWT bearer, refresh and revocation, with metadata.
 //
 // Each refresh rotates the refresh token and ends the access token before. A spent
 // refresh token that comes again ends the session, without any grace.
@@ -8,22 +8,26 @@ package fositeserver
 
 import (
 	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/rsa"
 	"net/http"
 	"sync"
 	"time"
 
+	"github.com/go-jose/go-jose/v3"
 	"github.com/ory/fosite"
 	"github.com/ory/fosite/compose"
 	"github.com/ory/fosite/handler/openid"
+	"github.com/ory/fosite/storage"
 	"github.com/ory/fosite/token/jwt"
 )
 
 // A Config says what the server is told about its surroundings.
 type Config struct {
 	Issuer         string        // its own URL, without a path
-	RedirectURI    string        // of all clients
+	RedirectURI    string        // of all clients, beside http://127.0.0.1/callback
 	AccessLifetime time.Duration // fosite rounds the end of a token to the second
 }
 
@@ -40,7 +44,30 @@ var (
 	Odd  = Client{"odd:id", "p%ss w+rd/&=:x", "client_secret_basic"} // must be form-encoded
 	// OddPost is Odd in the form, where everything is encoded anyway.
 	OddPost = Client{"odd:id in the form", "p%ss w+rd/&=:x", "client_secret_post"}
+	// Public has no secret, and ByKey signs with Key.
+	Public = Client{"native", "", "none"}
+	ByKey  = Client{"by-key", "", "private_key_jwt"}
 )
+
+// Key signs the JWTs of the client ByKey, and those that vouch for the account alice
+// (RFC 7523).
+var Key = sync.OnceValue(func() *ecdsa.PrivateKey {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		panic(err)
+	}
+	return key
+})
+
+// KeyID is the name of Key, and Voucher the issuer of the JWTs that vouch.
+const (
+	KeyID   = "k1"
+	Voucher = "https://vouches.example.com"
+)
+
+func publicKey() jose.JSONWebKey {
+	return jose.JSONWebKey{Key: Key().Public(), KeyID: KeyID, Algorithm: "ES256", Use: "sig"}
+}
 
 // Scopes is what clients may ask for. Without offline_access there is no refresh
 // token.
@@ -60,6 +87,7 @@ const (
 	AuthPath   = "/auth"
 	TokenPath  = "/token"
 	RevokePath = "/revoke"
+	PushPath   = "/par"
 	loginPath  = "/login"
 )
 
@@ -79,8 +107,15 @@ func New(cfg Config) *Server {
 		ScopeStrategy:        fosite.ExactScopeStrategy,
 		HashCost:             4, // the least there is
 	}
+	config.PushedAuthorizeRequestURIPrefix = "urn:ietf:params:oauth:request_uri:"
+	config.PushedAuthorizeContextLifespan = time.Minute
+	config.GrantTypeJWTBearerMaxDuration = time.Hour
 	s := &Server{store: newStore(), issuer: cfg.Issuer}
-	for _, c := range []Client{Web, Post, Odd, OddPost} {
+	key := publicKey()
+	s.store.IssuerPublicKeys[Voucher] = storage.IssuerPublicKeys{Issuer: Voucher, KeysBySub: map[string]storage.SubjectPublicKeys{
+		"alice": {Subject: "alice", Keys: map[string]storage.PublicKeyScopes{KeyID: {Key: &key, Scopes: Scopes}}},
+	}}
+	for _, c := range []Client{Web, Post, Odd, OddPost, Public, ByKey} {
 		s.store.Clients[c.ID] = c.register(config, cfg.RedirectURI)
 	}
 	s.oauth = compose.Compose(config, s.store, strategy(config),
@@ -88,6 +123,8 @@ func New(cfg Config) *Server {
 		compose.OAuth2ClientCredentialsGrantFactory,
 		compose.OAuth2RefreshTokenGrantFactory,
 		compose.OAuth2PKCEFactory,
+		compose.PushedAuthorizeHandlerFactory,
+		compose.RFC7523AssertionGrantFactory,
 		compose.OAuth2TokenIntrospectionFactory,
 		compose.OAuth2TokenRevocationFactory,
 		compose.OpenIDConnectExplicitFactory,
@@ -97,6 +134,8 @@ func New(cfg Config) *Server {
 	s.mux.HandleFunc("POST "+loginPath, s.login)
 	s.mux.HandleFunc(TokenPath, s.token)
 	s.mux.HandleFunc(RevokePath, s.revoke)
+	s.mux.HandleFunc(PushPath, s.push)
+	s.mux.HandleFunc("/.well-known/openid-configuration", s.metadata)
 	return s
 }
 
@@ -109,12 +148,15 @@ func (c Client) register(config *fosite.Config, redirectURI string) fosite.Clien
 		DefaultClient: &fosite.DefaultClient{
 			ID:            c.ID,
 			Secret:        hash,
-			RedirectURIs:  []string{redirectURI},
-			GrantTypes:    []string{"authorization_code", "refresh_token", "client_credentials"},
+			RedirectURIs:  []string{redirectURI, "http://127.0.0.1/callback"},
+			GrantTypes:    []string{"authorization_code", "refresh_token", "client_credentials", "urn:ietf:params:oauth:grant-type:jwt-bearer"},
+			Public:        c.auth == "none",
 			ResponseTypes: []string{"code"},
 			Scopes:        Scopes,
 		},
-		TokenEndpointAuthMethod: c.auth,
+		TokenEndpointAuthMethod:           c.auth,
+		TokenEndpointAuthSigningAlgorithm: "ES256",
+		JSONWebKeys:                       &jose.JSONWebKeySet{Keys: []jose.JSONWebKey{publicKey()}},
 	}
 }
 

@@ -50,6 +50,33 @@ func (p Person) Visit(ctx context.Context, start string) error {
 	return errors.New("person: one form after the other, and no end")
 }
 
+// Confirm opens the page where a device's code is confirmed, and fills in its forms until
+// there are no more.
+func (p Person) Confirm(ctx context.Context, start string) error {
+	jar, err := cookiejar.New(nil)
+	if err != nil {
+		return err
+	}
+	browser := &http.Client{Jar: jar}
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, start, nil)
+	if err != nil {
+		return err
+	}
+	for range 2 * maxForms {
+		page, err := open(browser, req)
+		if err != nil {
+			return err
+		}
+		if find(page.body, "form") == nil {
+			return nil
+		}
+		if req, err = p.fillIn(ctx, page); err != nil {
+			return err
+		}
+	}
+	return errors.New("person: one form after the other, and no end")
+}
+
 // A page is what the browser shows.
 type page struct {
 	url  *url.URL
