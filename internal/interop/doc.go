@@ -1,8 +1,11 @@
 // Package interop has no code: its tests run Freshet against authorization servers
-// that others wrote, with every part in the process of the test.
+// that others wrote.
 //
-//	fositeserver   ory/fosite: rotation, reuse ends the session, no grace
+//	fositeserver   ory/fosite, in the process of the test
+//	oidcprovider   oidc-provider, a process of its own; it needs node and npm
 //	person         who signs in at the browser
+//
+// Both rotate refresh tokens, and end the session at reuse without any grace.
 //
 // What stands between Freshet and the server, breaks answers and keeps the log is
 // [github.com/freshet-go/freshet/internal/testserver.Server.StandBefore].
