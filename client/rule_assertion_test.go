@@ -112,7 +112,7 @@ func TestRule108_each_request_has_a_new_JWT_addressed_to_the_issuer(t *testing.T
 				kid = auth.KeyID
 			}
 			for _, text := range f.assertions() {
-				if jwt, err := jose.ParseSigned(text, []jose.SignatureAlgorithm{test.alg}); err != nil || jwt.Signatures[0].Header.KeyID != kid {
+				if jwt, err := jose.ParseSignedCompact(text, []jose.SignatureAlgorithm{test.alg}); err != nil || jwt.Signatures[0].Header.KeyID != kid {
 					t.Errorf("key id, want %q: %v", kid, err)
 				}
 			}
@@ -169,7 +169,7 @@ func (f *fixture) wantAssertions(t *testing.T, alg jose.SignatureAlgorithm, key 
 	}
 	seen := make(map[string]bool)
 	for _, text := range all {
-		jwt, err := jose.ParseSigned(text, []jose.SignatureAlgorithm{alg})
+		jwt, err := jose.ParseSignedCompact(text, []jose.SignatureAlgorithm{alg})
 		if err != nil {
 			t.Fatal(err)
 		}
