@@ -32,6 +32,7 @@ type Client struct {
 	mu       sync.Mutex // guards what follows
 	sessions map[string]*Session
 	used     map[string]time.Time // the states of logins that were finished, until they expire
+	sweepAt  int                  // when used has so many, those that have expired go
 	closed   bool
 }
 

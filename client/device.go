@@ -181,7 +181,7 @@ func (d *deviceLogin) run(ctx context.Context, prompt func(context.Context, Devi
 		select {
 		case err := <-shown:
 			shown = nil
-			if err != nil {
+			if err != nil && ctx.Err() == nil {
 				return tokenstore.Record{}, fmt.Errorf("the code could not be shown: %w", err)
 			}
 		case <-ctx.Done():

@@ -10,6 +10,7 @@ import (
 	"io"
 	"log/slog"
 	"net/url"
+	"strings"
 	"time"
 
 	"golang.org/x/oauth2"
@@ -217,7 +218,7 @@ func (c *Client) checkLogin(opts *LoginOptions) error {
 	case opts.Account == "" && c.cfg.AccountOf == nil:
 		return errors.New("client: login: whose login is it? Set LoginOptions.Account, or Config.AccountOf to learn it from the tokens")
 	case len(p) > 0:
-		return fmt.Errorf("client: LoginOptions: %w", p.err())
+		return errors.New(strings.ReplaceAll(p.err().Error(), "Config.", "LoginOptions."))
 	}
 	return nil
 }

@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"maps"
 	"net/url"
 	"strings"
 	"time"
@@ -87,14 +88,13 @@ func (c *Client) use(p *pending) bool {
 	if _, used := c.used[p.State]; used {
 		return false
 	}
-	now := time.Now()
-	for state, expiry := range c.used {
-		if now.After(expiry) {
-			delete(c.used, state)
-		}
-	}
 	if c.used == nil {
 		c.used = make(map[string]time.Time)
+	}
+	if len(c.used) >= c.sweepAt { // seldom: sessions wait for the lock
+		now := time.Now()
+		maps.DeleteFunc(c.used, func(_ string, expiry time.Time) bool { return now.After(expiry) })
+		c.sweepAt = max(1024, 2*len(c.used))
 	}
 	c.used[p.State] = p.Expiry
 	return true
@@ -165,17 +165,14 @@ func (c *Client) signIn(ctx context.Context, p *pending, rec tokenstore.Record) 
 		return nil, err
 	}
 	s := c.Session(account)
-	if s.err == nil && rec.RefreshToken.IsZero() {
+	if s.err != nil { // closed meanwhile
+		c.discard(ctx, rec)
+		return nil, s.err
+	}
+	if rec.RefreshToken.IsZero() {
 		c.warn("login: the server gave no refresh token, so the session ends with the access token: ask for a scope such as offline_access", "account", account)
 	}
-	return s, s.begin(ctx, rec)
-}
-
-func (s *Session) begin(ctx context.Context, rec tokenstore.Record) error {
-	if s.err != nil {
-		return s.err
-	}
-	return s.wrap(s.source.Set(ctx, rec))
+	return s, s.wrap(s.source.Set(ctx, rec))
 }
 
 // accountOf returns the name of the account that has signed in; want is whose login it

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/url"
 	"os"
 	"time"
 )
@@ -74,23 +75,34 @@ func (s *Session) loginOptions(opts *LoginOptions) (*LoginOptions, error) {
 }
 
 // await waits for the answer to a login, and finishes it.
-func (c *Client) await(ctx context.Context, l *loopbackServer, login *Login, opened <-chan error) (*Session, error) {
+func (c *Client) await(ctx context.Context, l *loopbackServer, login *Login, opened <-chan error) (s *Session, err error) {
+	params, err := l.await(ctx, opened)
+	if err != nil {
+		l.close(false)
+		return nil, err
+	}
+	page := endedBadly // also where Config.AccountOf panics
+	defer func() {
+		l.end(page)
+		l.close(true)
+	}()
+	s, err = c.FinishLogin(ctx, login, params)
+	page = pageOf(err)
+	return s, err
+}
+
+// await returns the answer to the login. opened is what comes of showing the page.
+func (l *loopbackServer) await(ctx context.Context, opened <-chan error) (url.Values, error) {
 	for {
 		select {
 		case params := <-l.answers:
-			s, err := c.FinishLogin(ctx, login, params)
-			l.end(pageOf(err))
-			l.close(true)
-			return s, err
+			return params, nil
 		case err := <-opened:
-			if err == nil {
-				opened = nil // the user is looking at the page
-				continue
+			if err != nil && ctx.Err() == nil {
+				return nil, fmt.Errorf("client: login: the page could not be shown: %w", err)
 			}
-			l.close(false)
-			return nil, fmt.Errorf("client: login: the page could not be shown: %w", err)
+			opened = nil // the user is looking at the page, or ctx is over
 		case <-ctx.Done():
-			l.close(false)
 			if err := context.Cause(ctx); err != ErrLoginExpired {
 				return nil, fmt.Errorf("client: login: %w", err)
 			}

@@ -239,7 +239,7 @@ func TestLogin_that_can_not_begin(t *testing.T) {
 		text string
 	}{
 		{f.client, nil, "whose login is it"},
-		{f.client, &LoginOptions{Account: "a", Params: url.Values{"state": {"x"}}}, "Params has state"},
+		{f.client, &LoginOptions{Account: "a", Params: url.Values{"state": {"x"}}}, "client: LoginOptions.Params has state"},
 		{f.client, &LoginOptions{Account: "a", Params: url.Values{"redirect_uri": {"x"}}}, "Params has redirect_uri"},
 		{f.client, &LoginOptions{Account: "a", Params: url.Values{"client_id": {"x"}}}, "Params has client_id"},
 		{f.client, &LoginOptions{Account: "a", Timeout: -1}, "Timeout is negative"},
@@ -253,6 +253,10 @@ func TestLogin_that_can_not_begin(t *testing.T) {
 	}
 	if _, err := f.client.Login(t.Context(), &LoginOptions{Account: "a"}); err == nil || !strings.Contains(err.Error(), "not on this machine") {
 		t.Errorf("Login with a redirect URL elsewhere: %v", err)
+	}
+	loops := newLogins(t, func(c *Config) { c.RedirectURL = "http://127.0.0.1/signed-in" })
+	if err := loops.session.Login(t.Context(), nil); err == nil || !strings.Contains(err.Error(), "at which a login ends") {
+		t.Errorf("Login with the path of a page: %v", err)
 	}
 	if err := f.session.Login(t.Context(), &LoginOptions{Account: "bob"}); err == nil || !strings.Contains(err.Error(), "leave it empty") {
 		t.Errorf("Login of another account: %v", err)
@@ -287,6 +291,70 @@ func redirectOf(t *testing.T, authURL string) string {
 		t.Fatal(err)
 	}
 	return u.Query().Get("redirect_uri")
+}
+
+// Whichever of the two is seen first, an Open that ends with its context is not what
+// went wrong.
+func TestLogin_that_takes_too_long(t *testing.T) {
+	for range 20 {
+		f := newLogins(t, backHere)
+		err := f.session.Login(t.Context(), &LoginOptions{Timeout: 5 * time.Millisecond, Open: func(ctx context.Context, _ string) error {
+			<-ctx.Done()
+			return ctx.Err()
+		}})
+		if !errors.Is(err, ErrLoginExpired) {
+			t.Fatal(err)
+		}
+		synctest.Test(t, func(t *testing.T) {
+			f := newLogins(t)
+			err := f.session.LoginDevice(t.Context(), func(ctx context.Context, _ DevicePrompt) error {
+				<-ctx.Done()
+				return ctx.Err()
+			})
+			if !errors.Is(err, ErrLoginExpired) {
+				t.Fatal(err)
+			}
+		})
+	}
+}
+
+// A panic of the program's own does not leave a listener behind.
+func TestLogin_whose_account_panics(t *testing.T) {
+	f := newLogins(t, backHere, func(c *Config) {
+		c.AccountOf = func(context.Context, tokenstore.Record) (string, error) { panic("of the program") }
+	})
+	var redirect string
+	func() {
+		defer func() {
+			if recover() == nil {
+				t.Error("no panic")
+			}
+		}()
+		announces("pushed_authorization_request_endpoint", testserver.Omit)(f, nil)
+		f.client.Login(t.Context(), &LoginOptions{Open: func(ctx context.Context, authURL string) error {
+			redirect = redirectOf(t, authURL)
+			return f.Visit(ctx, alice, authURL)
+		}})
+	}()
+	if resp, err := http.Get(redirect); err == nil {
+		t.Errorf("something still listens: %d", resp.StatusCode)
+	}
+}
+
+// What is remembered of logins that were finished goes when they expire.
+func TestLogins_do_not_pile_up(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newLogins(t)
+		for i := range 10_000 {
+			if !f.client.use(&pending{State: fmt.Sprint(i), Expiry: time.Now().Add(time.Minute)}) {
+				t.Fatal("not used before")
+			}
+			time.Sleep(time.Second)
+		}
+		if n := len(f.client.used); n > 1100 {
+			t.Errorf("%d logins are remembered", n)
+		}
+	})
 }
 
 // Logins at the same time have a port each; those with one port come one after the other.

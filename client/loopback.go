@@ -51,6 +51,9 @@ func (c *Config) loopbackURL() (url.URL, error) {
 	if err != nil || u.Scheme != "http" || !onThisMachine(u.Hostname()) {
 		return url.URL{}, errors.New("client: Login: Config.RedirectURL is not on this machine: for a login here write http://127.0.0.1 and a path, or leave it empty; a web back end calls BeginLogin")
 	}
+	if _, taken := pageAt(u.Path); taken {
+		return url.URL{}, fmt.Errorf("client: Login: Config.RedirectURL has the path %s, at which a login ends: register another, such as /callback", u.Path)
+	}
 	return *u, nil
 }
 

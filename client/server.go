@@ -95,7 +95,7 @@ func (s *server) read(ctx context.Context, age time.Duration) (endpoints, error)
 	doc, err := s.fetch(ctx)
 	switch {
 	case err == nil:
-		s.learn(s.fixed.over(doc))
+		s.learn(doc)
 	case s.known != nil:
 		s.at = time.Now() // what is known goes on, and is not asked for at every login
 		s.log.Warn("freshet: the server's metadata can't be read again", "err", err)
@@ -111,8 +111,10 @@ func (s *server) read(ctx context.Context, age time.Duration) (endpoints, error)
 // learn takes in a document.
 func (s *server) learn(doc endpoints) {
 	s.at = time.Now()
-	if s.known == nil || s.known.sameURLs(doc) {
-		s.known = &doc
+	all := s.fixed.over(doc)
+	if s.known == nil || s.known.sameURLs(all) {
+		s.known = &all
+		s.guard.named(doc)
 		return
 	}
 	if !s.warned {
@@ -142,7 +144,6 @@ func (s *server) fetch(ctx context.Context) (endpoints, error) {
 		if err != nil {
 			return endpoints{}, s.wrong(fmt.Errorf("client: the server's metadata at %s: %w", shownURL(place), err))
 		}
-		s.guard.named(doc)
 		return doc, nil
 	}
 	return endpoints{}, s.wrong(fmt.Errorf("client: the server has no metadata at %s or %s: check Config.Issuer, or set Config.Endpoint for a server without", shownURL(places[0]), shownURL(places[1])))
