@@ -296,6 +296,15 @@ func redirectOf(t *testing.T, authURL string) string {
 // Whichever of the two is seen first, an Open that ends with its context is not what
 // went wrong.
 func TestLogin_that_takes_too_long(t *testing.T) {
+	for range 100 { // both have come
+		ctx, cancel := context.WithCancelCause(t.Context())
+		cancel(ErrLoginExpired)
+		opened := make(chan error, 1)
+		opened <- ctx.Err()
+		if _, err := new(loopbackServer).await(ctx, opened); err != ErrLoginExpired {
+			t.Fatal(err)
+		}
+	}
 	for range 20 {
 		f := newLogins(t, backHere)
 		err := f.session.Login(t.Context(), &LoginOptions{Timeout: 5 * time.Millisecond, Open: func(ctx context.Context, _ string) error {

@@ -194,7 +194,7 @@ func (tr *tracer) inject(t *testing.T, c clean, n int, timeout, fault, repeat st
 		from, ahead = c.others, "others"
 	}
 	want := from.calls[from.begin+n].name
-	for range 24 { // on a busy machine most may miss
+	for range 100 { // on a busy machine most may miss
 		got := tr.run(t, c.op, timeout, ahead, fmt.Sprintf("%s:%s:when=%d%s", want, fault, from.calls[from.begin+n].nth, repeat))
 		if got.begin > 0 && got.hit(n, want, strings.HasPrefix(fault, "signal")) {
 			return got, true
