@@ -71,6 +71,11 @@ func TestMachine_found(t *testing.T) {
 		"one login, two sessions, one lost": {
 			{"login", 1, 0, 0, 0}, {"lose", 0, 0, 1, 0}, {"same", 0, 0, 0, 0}, {"lose", 0, 0, 10, 0}, {"ask", 1, 0, 0, 0},
 		},
+		// The store gets an older copy while a logout revokes what it had.
+		"rolled back in mid-logout": {
+			{"fault", 1, 0, 62879, 58806 * time.Millisecond}, {"ask", 0, 0, 56448, 51398 * time.Millisecond}, {"restart", 0, 0, 8957, 3 * time.Millisecond},
+			{"both", 1, 0, 29484, 9913 * time.Millisecond}, {"logout", 0, 0, 28466, 5654 * time.Millisecond}, {"lose", 0, 0, 11734, 9521 * time.Millisecond},
+		},
 		// A refusal by mistake, and the store hangs when it is to be read again.
 		"refused, and what is stored is not known": {
 			{"disk", 0, 0, 46162, 4834 * time.Millisecond}, {"ask", 0, 0, 52170, 0}, {"disk", 1, 0, 51082, 6894 * time.Millisecond},

@@ -199,6 +199,10 @@ func (tr *tracer) inject(t *testing.T, c clean, n int, timeout, fault, repeat st
 		if got.begin > 0 && got.hit(n, want, strings.HasPrefix(fault, "signal")) {
 			return got, true
 		}
+		if got.begin == 0 { // it came ahead of the operation, and would do so again
+			ahead = map[string]string{"main": "others", "others": "main"}[ahead]
+			got = tr.run(t, c.op, "10s", ahead, "")
+		}
 		if i := got.begin + n; got.begin > 0 && i < len(got.calls) && got.calls[i].name == want {
 			from = got
 		}

@@ -101,7 +101,11 @@ func underTrace(dir tokenstore.Dir, arg string) error {
 			again = dir.Update(later, "k", func(context.Context, []byte) ([]byte, error) { return nil, tokenstore.ErrUnchanged })
 		}
 	}
-	fmt.Printf("%d %t %d %t %v", int(errno), isTyped(err), openBelow(string(dir)), again == nil, err)
+	open := openBelow(string(dir))
+	for end := time.Now().Add(3 * time.Second); open > 0 && time.Now().Before(end); open = openBelow(string(dir)) {
+		time.Sleep(20 * time.Millisecond) // a try that is still delayed has its file open, and closes it
+	}
+	fmt.Printf("%d %t %d %t %v", int(errno), isTyped(err), open, again == nil, err)
 	return nil
 }
 
