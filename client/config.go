@@ -254,6 +254,7 @@ func (c Config) clone() Config {
 	c.DangerouslyAllowHTTP = slices.Clone(c.DangerouslyAllowHTTP)
 	c.RefreshParams = cloneForm(c.RefreshParams)
 	c.TokenHeader = c.TokenHeader.Clone()
+	c.Quirks.BearerTypes = slices.Clone(c.Quirks.BearerTypes)
 	if c.Grant != nil {
 		c.Grant = c.Grant.clone()
 	}

@@ -1,5 +1,10 @@
 package client
 
+import (
+	"slices"
+	"strings"
+)
+
 // Quirks are departures of a server from the standards, or from what most
 // servers do. The zero value is a server without any.
 type Quirks struct {
@@ -24,4 +29,17 @@ type Quirks struct {
 	// other. If false they are addressed to the issuer, so that no other server can
 	// use them.
 	TokenEndpointAudience bool
+
+	// BearerTypes are other names that the server gives to bearer tokens, such as
+	// "bot" and "user" at Slack, in any case. If empty, a token of another type than
+	// Bearer is kept and not sent (RFC 6749 §7.1).
+	BearerTypes []string
+}
+
+// tokenType returns the type of a token that the server calls name.
+func (q *Quirks) tokenType(name string) string {
+	if slices.ContainsFunc(q.BearerTypes, func(t string) bool { return strings.EqualFold(t, name) }) {
+		return "Bearer"
+	}
+	return name
 }

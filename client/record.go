@@ -33,7 +33,7 @@ func (e *tokenEndpoint) record(a *answer, old tokenstore.Record, target, asked s
 	default:
 		return tokenstore.Record{}, e.failure(a)
 	}
-	t := tokenstore.AccessToken{Target: target, Token: access, Type: a.tokenType(), Issued: a.began}
+	t := tokenstore.AccessToken{Target: target, Token: access, Type: e.quirks.tokenType(a.tokenType()), Issued: a.began}
 	if d := a.lifetime("expires_in"); d > 0 {
 		t.Expiry = a.began.Add(d)
 	}

@@ -3,10 +3,13 @@ package client
 import (
 	"errors"
 	"net/http"
+	"strconv"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"golang.org/x/oauth2"
 
 	"github.com/freshet-go/freshet/internal/testserver"
 	"github.com/freshet-go/freshet/transport"
@@ -91,6 +94,28 @@ func TestRule047_lifetimes_count_from_the_start_of_the_request_by_the_local_cloc
 					t.Errorf("status %d after %d token requests, want 200 after 1", resp.StatusCode, f.Log().TokenRequests())
 				}
 			})
+		})
+	}
+}
+
+func TestBearerTypes_are_sent_as_bearer_tokens(t *testing.T) {
+	slack := func(cfg *Config) { cfg.Quirks.BearerTypes = []string{"bot", "user"} }
+	for name, ok := range map[string]bool{"bot": true, "User": true, "mac": false, "": true} {
+		t.Run(name, func(t *testing.T) {
+			f := newFixture(t, slack)
+			f.members(map[string]string{"token_type": strconv.Quote(name)})
+			tok, err := f.session.Token(t.Context())
+			if (err == nil) != ok || ok && tok.Type() != "Bearer" {
+				t.Errorf("refreshed: %v, error %v", tok, err)
+			}
+			imported := f.client.Session("imported")
+			old := &oauth2.Token{AccessToken: "at", TokenType: name, Expiry: time.Now().Add(time.Hour)}
+			if err := imported.Import(t.Context(), old); err != nil {
+				t.Fatal(err)
+			}
+			if tok, err := imported.Token(t.Context()); (err == nil) != ok || ok && tok.Type() != "Bearer" {
+				t.Errorf("imported: %v, error %v", tok, err)
+			}
 		})
 	}
 }

@@ -93,6 +93,9 @@ func (s *Session) Import(ctx context.Context, tok *oauth2.Token) error {
 	if err != nil {
 		return fmt.Errorf("client: Import: %w", err)
 	}
+	for i := range rec.Access {
+		rec.Access[i].Type = s.client.cfg.Quirks.tokenType(rec.Access[i].Type)
+	}
 	seed := tok.RefreshToken
 	if seed == "" {
 		seed = tok.AccessToken

@@ -30,41 +30,41 @@ const (
 // endpoint at which the client authenticates in the same way. It never changes and is
 // safe for concurrent use.
 type tokenEndpoint struct {
-	name       string // in errors
-	server     *server
-	url        func(endpoints) string
-	issuer     string // the name under which sessions are kept
-	identity   identity
-	auth       Auth
-	grant      Grant
-	scope      string // what is asked for where a grant begins
-	resources  []string
-	toTokenURL bool // the audience of JWTs is the token endpoint
-	header     http.Header
-	base       http.RoundTripper
-	own        *http.Transport // base, where the program gave none
-	timeout    time.Duration
-	resends    int // how often a request is sent again whose answer was lost
-	log        *slog.Logger
+	name      string // in errors
+	server    *server
+	url       func(endpoints) string
+	issuer    string // the name under which sessions are kept
+	identity  identity
+	auth      Auth
+	grant     Grant
+	scope     string // what is asked for where a grant begins
+	resources []string
+	quirks    Quirks
+	header    http.Header
+	base      http.RoundTripper
+	own       *http.Transport // base, where the program gave none
+	timeout   time.Duration
+	resends   int // how often a request is sent again whose answer was lost
+	log       *slog.Logger
 }
 
 // newTokenEndpoint returns the token endpoint of c, which must be checked and
 // nobody else's.
 func newTokenEndpoint(c Config) *tokenEndpoint {
 	e := &tokenEndpoint{
-		name:       "token endpoint",
-		url:        func(e endpoints) string { return e.token },
-		issuer:     c.issuer(),
-		identity:   identity{c.ClientID, tokenstore.NewSecret(c.ClientSecret), c.Quirks.RawBasic, c.issuer()},
-		auth:       c.auth(),
-		grant:      c.grant(),
-		scope:      c.scope(),
-		resources:  c.Resources,
-		toTokenURL: c.Quirks.TokenEndpointAudience,
-		header:     c.TokenHeader,
-		timeout:    c.tokenTimeout(),
-		resends:    1,
-		log:        c.Logger,
+		name:      "token endpoint",
+		url:       func(e endpoints) string { return e.token },
+		issuer:    c.issuer(),
+		identity:  identity{c.ClientID, tokenstore.NewSecret(c.ClientSecret), c.Quirks.RawBasic, c.issuer()},
+		auth:      c.auth(),
+		grant:     c.grant(),
+		scope:     c.scope(),
+		resources: c.Resources,
+		quirks:    c.Quirks,
+		header:    c.TokenHeader,
+		timeout:   c.tokenTimeout(),
+		resends:   1,
+		log:       c.Logger,
 	}
 	var g *guard
 	if e.base = c.tokenTransport(); e.base == nil {
@@ -169,7 +169,7 @@ func (e *tokenEndpoint) postTo(ctx context.Context, where string, form url.Value
 // identified returns who the client is, to the audience that the server wants.
 func (e *tokenEndpoint) identified(ctx context.Context) (identity, error) {
 	id := e.identity
-	if e.toTokenURL {
+	if e.quirks.TokenEndpointAudience {
 		known, err := e.server.find(ctx)
 		if err != nil {
 			return identity{}, err

@@ -70,9 +70,14 @@ func deservesRefresh(resp *http.Response, r Retry) (code string, ok bool) {
 }
 
 // takesToken reports whether scheme is one under which servers take an access
-// token: Bearer (RFC 6750 §3) or DPoP (RFC 9449 §7.1).
+// token: Bearer (RFC 6750 §3), DPoP (RFC 9449 §7.1), or one of the names that
+// Bearer had in drafts and still has at some APIs.
 func takesToken(scheme string) bool {
-	return strings.EqualFold(scheme, bearer) || strings.EqualFold(scheme, "DPoP")
+	switch strings.ToLower(scheme) {
+	case "bearer", "dpop", "oauth", "token":
+		return true
+	}
+	return false
 }
 
 // noRemedy reports whether a new access token is no answer to the error code.

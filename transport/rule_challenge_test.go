@@ -129,6 +129,8 @@ func TestRule017_other_schemes_start_no_refresh(t *testing.T) {
 		{"Basic, where a challenge is required", 401, []string{"Basic"}, transport.Retry{ChallengeRequired: true}, false},
 
 		{"beside Bearer", 401, []string{"Negotiate", `Bearer realm="api"`}, transport.Retry{}, true},
+		{"an old name of Bearer", 401, []string{"Token"}, transport.Retry{}, true},
+		{"another one", 401, []string{`OAuth realm="api"`}, transport.Retry{}, true},
 		{"beside invalid_token", 401, []string{`Basic realm="api", Bearer error="invalid_token"`}, transport.Retry{}, true},
 	})
 }
