@@ -1,0 +1,8 @@
+package main
+
+func Example() {
+	main()
+	// Output:
+	// Signed in, by a verified id_token: alice@example.com
+	// One that was tampered with is refused: true
+}
