@@ -77,9 +77,9 @@ type Config struct {
 
 	// AccountOf names the account that has signed in, from the tokens that a login
 	// brought: it reads a claim of rec.IDToken, which it verifies as examples/oidc
-	// shows, or asks the server's API. It is
-	// called before anything is saved, by the goroutine that finishes the login. If
-	// nil, a login must say beforehand whose it is.
+	// shows, or asks the server's API. It is called before anything is saved, by the
+	// goroutine that finishes the login. If nil, a login must say beforehand whose it
+	// is.
 	AccountOf func(ctx context.Context, rec tokenstore.Record) (string, error)
 
 	// Grant begins a session without a user. If nil, a session begins with a login or

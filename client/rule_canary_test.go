@@ -87,6 +87,8 @@ func newStory(t *testing.T) *story {
 		c.Store, c.Logger, c.Observer = s.store, s.logger(), s.observer(t)
 		c.Origins = []string{"https://api.test"}
 		c.TokenClient = &http.Client{Transport: s}
+		c.Endpoint = oauth2.Endpoint{} // what logins need is in the metadata
+		c.RevocationURL, c.RedirectURL = "", "https://app.example.com/callback"
 	})
 	s.UpdatePolicy(func(p *testserver.Policy) {
 		p.IDToken, p.Members = true, map[string]string{"device_secret": `"device-secret-canary"`}
@@ -149,7 +151,7 @@ func (s *story) login() {
 func tellStory(t *testing.T) {
 	s := newStory(t)
 	s.ask()
-	for _, chapter := range []func(){s.answers, s.connections, s.rejections, s.stores, s.panics, s.end, s.logout} {
+	for _, chapter := range []func(){s.answers, s.connections, s.rejections, s.stores, s.panics, s.end, s.logout, s.logins} {
 		chapter()
 		s.ClearFaults()
 		s.stale()
