@@ -11,6 +11,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"golang.org/x/oauth2"
+
 	"github.com/freshet-go/freshet/internal/testserver"
 	"github.com/freshet-go/freshet/tokenstore"
 	"github.com/freshet-go/freshet/transport"
@@ -42,6 +44,11 @@ func newLogins(t *testing.T, change ...func(*Config)) *fixture {
 	t.Cleanup(func() { f.client.Close(context.Background()) })
 	f.session = f.client.Session("alice")
 	return f
+}
+
+// plainURL is the change that leaves nothing to be asked before the user goes to the server.
+func plainURL(c *Config) {
+	c.Endpoint = oauth2.Endpoint{AuthURL: "https://auth.test/authorize", TokenURL: "https://auth.test/token"}
 }
 
 // backHere is the change that makes logins come back to this machine.
@@ -306,7 +313,7 @@ func TestLogin_that_takes_too_long(t *testing.T) {
 		}
 	}
 	for range 20 {
-		f := newLogins(t, backHere)
+		f := newLogins(t, plainURL, backHere) // nothing is asked before the browser opens
 		err := f.session.Login(t.Context(), &LoginOptions{Timeout: 5 * time.Millisecond, Open: func(ctx context.Context, _ string) error {
 			<-ctx.Done()
 			return ctx.Err()

@@ -248,7 +248,7 @@ func (m *model) judgeToken(p *process, a *user, tok transport.Token, turns int) 
 	if p.forgot[a] {
 		m.violated("%s: %s: a token is handed out after Forget", p, a.name)
 	}
-	if at, found := p.outTurns[a]; found && at == turns && m.sessions[v.session].before(p.out[a]) {
+	if at, found := p.outTurns[a]; found && at == turns && m.sessions[v.session].before(p.out[a]) && !m.revived(a, p.out[a], v) {
 		m.violated("%s: %s: a token is handed out after Logout", p, a.name)
 	}
 	p.learn(a, v.version)

@@ -2,6 +2,7 @@ package client_test
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -127,6 +128,7 @@ type update struct {
 	n     int
 	by    *process
 	read  *tokenstore.Record // nil where nothing was stored or it can't be read
+	knew  map[*user]version  // what by knew before it made something
 	began time.Time
 }
 
@@ -172,7 +174,10 @@ func (a *user) lostSince(then time.Time) bool {
 	return false
 }
 
-const forgotten = "Forget"
+const (
+	forgotten  = "Forget"
+	rolledBack = "record rolled back"
+)
 
 // enter notes that p has the exclusion of the record under key, in which it reads old; and
 // leave, with what it makes of it, that it has not.
@@ -181,7 +186,7 @@ func (m *model) enter(p *process, key string, old *tokenstore.Record) (leave fun
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.updates++
-	u := &update{m.updates, p, old, time.Now()}
+	u := &update{n: m.updates, by: p, read: old, began: time.Now()}
 	a := m.accountOf(key)
 	if a != nil {
 		a.inside, a.last = u, u
@@ -206,6 +211,7 @@ func (m *model) enter(p *process, key string, old *tokenstore.Record) (leave fun
 			m.violated("%s writes %v, which it was told to forget", p, made)
 		}
 		p.forgot[a] = false
+		u.knew = maps.Clone(p.known)
 		p.learn(a, versionOf(made))
 	}
 }
@@ -222,8 +228,12 @@ func (m *model) saw(r *tokenstore.Record) {
 	}
 }
 
-// loseExclusion notes that p could not store what it has, and another may come first.
+// loseExclusion notes that p could not store what it has, and another may come first: p may
+// take over that, and know of its own no more.
 func (m *model) loseExclusion(p *process, made *tokenstore.Record) {
+	if a := m.account(made.Account); a.last != nil && a.last.by == p && a.last.knew != nil {
+		p.unlearn(a, a.last.knew)
+	}
 	if at, ok := made.Token(""); ok {
 		m.issued[at.Token.Reveal()].settled = true
 	}

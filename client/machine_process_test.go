@@ -113,6 +113,23 @@ func (p *process) learn(a *user, v version) {
 	}
 }
 
+// unlearn notes that the process may have what it knew before, and nothing newer.
+func (p *process) unlearn(a *user, knew map[*user]version) {
+	delete(p.known, a)
+	if v, found := knew[a]; found {
+		p.known[a] = v
+	}
+}
+
+// uses notes that the process sends that token, and so has the record that it came with.
+func (p *process) uses(accessToken string) {
+	p.model.mu.Lock()
+	defer p.model.mu.Unlock()
+	if t := p.model.issued[accessToken]; t != nil && p.model.sessions[t.session] != nil {
+		p.learn(p.model.sessions[t.session].account, t.version)
+	}
+}
+
 func (p *process) reject(accessToken string) {
 	p.model.mu.Lock()
 	defer p.model.mu.Unlock()

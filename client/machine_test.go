@@ -76,6 +76,16 @@ func TestMachine_found(t *testing.T) {
 			{"fault", 1, 0, 62879, 58806 * time.Millisecond}, {"ask", 0, 0, 56448, 51398 * time.Millisecond}, {"restart", 0, 0, 8957, 3 * time.Millisecond},
 			{"both", 1, 0, 29484, 9913 * time.Millisecond}, {"logout", 0, 0, 28466, 5654 * time.Millisecond}, {"lose", 0, 0, 11734, 9521 * time.Millisecond},
 		},
+		// … or one of them logs out what the other has begun with it.
+		"one login, two sessions, logged out": {
+			{"fault", 0, 0, 10599, 4823 * time.Millisecond}, {"ask", 0, 0, 26004, 0}, {"login", 0, 0, 0, 0}, {"forget", 0, 0, 0, 0},
+			{"same", 0, 0, 0, 0}, {"logout", 0, 0, 0, 0}, {"same", 1, 0, 0, 0}, {"get", 1, 0, 0, 0},
+		},
+		// A caller comes as a refresh ends that began before a logout.
+		"logged out, and a token on its way": {
+			{"disk", 0, 0, 15967, 278228 * time.Millisecond}, {"busy", 1, 0, 0, 46140 * time.Millisecond}, {"pass", 1, 0, 0, 7066 * time.Millisecond},
+			{"logout", 1, 0, 0, 0}, {"pass", 0, 0, 0, 977 * time.Millisecond},
+		},
 		// A refusal by mistake, and the store hangs when it is to be read again.
 		"refused, and what is stored is not known": {
 			{"disk", 0, 0, 46162, 4834 * time.Millisecond}, {"ask", 0, 0, 52170, 0}, {"disk", 1, 0, 51082, 6894 * time.Millisecond},

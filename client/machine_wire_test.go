@@ -37,12 +37,14 @@ func (w wire) RoundTrip(req *http.Request) (*http.Response, error) {
 	if req.URL.Path == "/revoke" {
 		return w.askRevocation(req, body)
 	}
+	token := strings.TrimPrefix(req.Header.Get("Authorization"), "Bearer ")
+	w.p.uses(token)
 	resp, fate := w.send(req, body)
 	if fate != "answer" {
 		return nil, w.broken(req.Context(), fate)
 	}
 	if resp.StatusCode == http.StatusUnauthorized {
-		w.p.reject(strings.TrimPrefix(req.Header.Get("Authorization"), "Bearer "))
+		w.p.reject(token)
 	}
 	return resp, nil
 }

@@ -28,9 +28,6 @@ func (f *fixture) sent(t *testing.T, endpoint testserver.Endpoint) url.Values {
 }
 
 func TestRule089_every_login_has_a_fresh_PKCE_verifier(t *testing.T) {
-	plainURL := func(c *Config) {
-		c.Endpoint = oauth2.Endpoint{AuthURL: "https://auth.test/authorize", TokenURL: "https://auth.test/token"}
-	}
 	f := newLogins(t, plainURL)
 	seen := make(map[string]bool)
 	syntax := regexp.MustCompile(`^[A-Za-z0-9._~-]{43,128}$`)

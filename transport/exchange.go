@@ -77,10 +77,16 @@ const firstGeneration = 1
 // outranks reports whether held, the record of this process, is the truth beside
 // rec: it is newer, and not the same login once more. Where two processes import
 // one seed and neither finds the other's session, each draws an id, and the greater
-// one says nothing: the refresh token of held is the seed, which may be spent.
+// one says nothing: whoever has logged out has ended both, and where the refresh
+// token of held is the seed, that may be spent.
 func outranks(held, rec *tokenstore.Record) bool {
-	again := held.Generation == firstGeneration && held.Seed != "" && held.Seed == rec.Seed && held.Session != rec.Session
-	return held.Newer(rec) && !again
+	if held.Seed != "" && held.Seed == rec.Seed && held.Session != rec.Session {
+		if held.Ended != rec.Ended {
+			return held.Ended
+		}
+		return held.Newer(rec) && held.Generation != firstGeneration
+	}
+	return held.Newer(rec)
 }
 
 // refresh is the function of an Update that brings a token: the stored one if it

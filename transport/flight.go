@@ -118,10 +118,10 @@ func (f *flight) look() error {
 		return s.fail(asRefreshError(err, StoreFailed), nil, f.target)
 	}
 	held := s.held()
-	if held.Newer(stored) && (held.Ended || stored.Exists()) {
+	if outranks(held, stored) && (held.Ended || stored.Exists()) {
 		return nil // an Update writes what is newer
 	}
-	if stored.Newer(held) {
+	if outranks(stored, held) {
 		s.adopt(stored)
 		held = stored
 	}

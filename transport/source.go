@@ -126,8 +126,15 @@ func (s *Source) Refresh(ctx context.Context, rejected Token) (Token, error) {
 
 func (s *Source) current(target string) *issue { return s.cur.Load().issue(target) }
 
+// holds reports whether t is of the session that this process has. The flight that
+// brings it may have begun before a Logout, a Forget or a login that is over by now.
+func (s *Source) holds(t *issue) bool {
+	st := s.cur.Load()
+	return st != nil && st.record.Session == t.record.Session && !st.record.Ended
+}
+
 // maxTurns bounds how often a caller waits for a flight that began before the
-// token it brings was rejected.
+// token it brings was rejected, or its session was.
 const maxTurns = 3
 
 // renewed is Token for all tokens that are not fresh.
@@ -161,7 +168,7 @@ func (s *Source) renewed(ctx context.Context, target string) (Token, error) {
 		if err != nil {
 			return s.insteadOf(err, target)
 		}
-		if !t.rejected.Load() {
+		if !t.rejected.Load() && s.holds(t) {
 			return Token{t}, nil
 		}
 	}
