@@ -248,7 +248,8 @@ func (m *model) judgeToken(p *process, a *user, tok transport.Token, turns int) 
 	if p.forgot[a] {
 		m.violated("%s: %s: a token is handed out after Forget", p, a.name)
 	}
-	if at, found := p.outTurns[a]; found && at == turns && m.sessions[v.session].before(p.out[a]) && !m.revived(a, p.out[a], v) {
+	f := m.sessions[v.session]
+	if at, found := p.outTurns[a]; found && at == turns && f.before(p.out[a]) && !f.missed(p.out[a]) {
 		m.violated("%s: %s: a token is handed out after Logout", p, a.name)
 	}
 	p.learn(a, v.version)

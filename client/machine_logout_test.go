@@ -70,11 +70,8 @@ func (f *family) before(l *logout) bool {
 	return f != nil && f.importing == 0 && f.imported.Before(l.began)
 }
 
-// revived reports whether the store was set back, since the logout l, to another login than it
-// ended: one that was forgotten when it came.
-func (m *model) revived(a *user, l *logout, v *accessToken) bool {
-	return !a.lost[rolledBack].Before(l.ended) && m.sessions[v.session] != l.wrote
-}
+// missed reports whether the logout l could not know of the login f, which the store had lost.
+func (f *family) missed(l *logout) bool { return f != l.wrote && f.account.lostSince(f.imported) }
 
 // replaced reports whether a later login was stored.
 func (m *model) replaced(f *family) bool {

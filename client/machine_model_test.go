@@ -174,10 +174,7 @@ func (a *user) lostSince(then time.Time) bool {
 	return false
 }
 
-const (
-	forgotten  = "Forget"
-	rolledBack = "record rolled back"
-)
+const forgotten = "Forget"
 
 // enter notes that p has the exclusion of the record under key, in which it reads old; and
 // leave, with what it makes of it, that it has not.

@@ -202,7 +202,7 @@ func (m *machine) atStore(p *process, a *user, o op) {
 			m.model.lose(a, "record corrupt")
 			m.shelf.put(a.key, []byte("{"))
 		case m.shelf.rollBack(a.key, o.n%3):
-			m.model.lose(a, rolledBack)
+			m.model.lose(a, "record rolled back")
 		}
 	}
 }

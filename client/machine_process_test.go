@@ -121,12 +121,18 @@ func (p *process) unlearn(a *user, knew map[*user]version) {
 	}
 }
 
-// uses notes that the process sends that token, and so has the record that it came with.
+// uses notes that the process sends that token, and so has the record that it came with,
+// unless it has forgotten that meanwhile.
 func (p *process) uses(accessToken string) {
 	p.model.mu.Lock()
 	defer p.model.mu.Unlock()
-	if t := p.model.issued[accessToken]; t != nil && p.model.sessions[t.session] != nil {
-		p.learn(p.model.sessions[t.session].account, t.version)
+	t := p.model.issued[accessToken]
+	if t == nil || p.model.sessions[t.session] == nil {
+		return
+	}
+	a := p.model.sessions[t.session].account
+	if _, found := p.known[a]; found {
+		p.learn(a, t.version)
 	}
 }
 

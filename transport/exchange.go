@@ -77,14 +77,12 @@ const firstGeneration = 1
 // outranks reports whether held, the record of this process, is the truth beside
 // rec: it is newer, and not the same login once more. Where two processes import
 // one seed and neither finds the other's session, each draws an id, and the greater
-// one says nothing: whoever has logged out has ended both, and where the refresh
+// one says nothing: a logout that is stored has ended both, and where the refresh
 // token of held is the seed, that may be spent.
 func outranks(held, rec *tokenstore.Record) bool {
-	if held.Seed != "" && held.Seed == rec.Seed && held.Session != rec.Session {
-		if held.Ended != rec.Ended {
-			return held.Ended
-		}
-		return held.Newer(rec) && held.Generation != firstGeneration
+	again := held.Seed != "" && held.Seed == rec.Seed && held.Session != rec.Session
+	if again && (held.Generation == firstGeneration || rec.Ended && !held.Ended) {
+		return false
 	}
 	return held.Newer(rec)
 }

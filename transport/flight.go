@@ -121,7 +121,7 @@ func (f *flight) look() error {
 	if outranks(held, stored) && (held.Ended || stored.Exists()) {
 		return nil // an Update writes what is newer
 	}
-	if outranks(stored, held) {
+	if stored.Newer(held) {
 		s.adopt(stored)
 		held = stored
 	}

@@ -171,6 +171,7 @@ func (s *Source) forget(ctx context.Context) error {
 	defer s.mu.Unlock()
 	s.unsaved, s.orphans = nil, nil
 	s.cur.Store(nil)
+	s.leaveFlightsLocked()
 	s.forgetLocked()
 	return nil
 }

@@ -36,11 +36,11 @@ type Source struct {
 	cur     atomic.Pointer[state] // what is handed out; nil before the first load
 	settled atomic.Bool           // a refresh or a login of this process has ended
 	waiters atomic.Int32
-	flights singleflight.Group // by target
-	turn    chan struct{}      // holds a value while an operation on the record runs
-	closing chan struct{}      // closed by Close
-	gone    chan struct{}      // closed when Close returns
-	busy    sync.WaitGroup     // the goroutines of the Source
+	flights atomic.Pointer[singleflight.Group] // by target
+	turn    chan struct{}                      // holds a value while an operation on the record runs
+	closing chan struct{}                      // closed by Close
+	gone    chan struct{}                      // closed when Close returns
+	busy    sync.WaitGroup                     // the goroutines of the Source
 
 	mu      sync.Mutex // guards what follows; nothing that can block runs with it
 	closed  bool
@@ -86,13 +86,15 @@ func NewSource(cfg SourceConfig) (*Source, error) {
 	if cfg.Observer == nil {
 		cfg.Observer = new(Observer)
 	}
-	return &Source{
+	s := &Source{
 		cfg:     cfg,
 		watch:   watch{cfg.Observer, cfg.Logger},
 		turn:    make(chan struct{}, 1),
 		closing: make(chan struct{}),
 		gone:    make(chan struct{}),
-	}, nil
+	}
+	s.leaveFlightsLocked()
+	return s, nil
 }
 
 // Format prints which session the Source has, for every verb.
@@ -126,15 +128,8 @@ func (s *Source) Refresh(ctx context.Context, rejected Token) (Token, error) {
 
 func (s *Source) current(target string) *issue { return s.cur.Load().issue(target) }
 
-// holds reports whether t is of the session that this process has. The flight that
-// brings it may have begun before a Logout, a Forget or a login that is over by now.
-func (s *Source) holds(t *issue) bool {
-	st := s.cur.Load()
-	return st != nil && st.record.Session == t.record.Session && !st.record.Ended
-}
-
 // maxTurns bounds how often a caller waits for a flight that began before the
-// token it brings was rejected, or its session was.
+// token it brings was rejected.
 const maxTurns = 3
 
 // renewed is Token for all tokens that are not fresh.
@@ -168,7 +163,7 @@ func (s *Source) renewed(ctx context.Context, target string) (Token, error) {
 		if err != nil {
 			return s.insteadOf(err, target)
 		}
-		if !t.rejected.Load() && s.holds(t) {
+		if !t.rejected.Load() {
 			return Token{t}, nil
 		}
 	}
@@ -188,7 +183,7 @@ func (s *Source) insteadOf(err error, target string) (Token, error) {
 
 // fly starts a flight for target, or joins the one that is under way.
 func (s *Source) fly(target string) <-chan singleflight.Result {
-	return s.flights.DoChan(target, func() (any, error) {
+	return s.flights.Load().DoChan(target, func() (any, error) {
 		f := &flight{s: s, target: target, answered: make(chan struct{})}
 		if !s.begin(f.run) {
 			return nil, ErrClosed
@@ -242,6 +237,9 @@ func (s *Source) publishLocked(rec *tokenstore.Record, own bool) {
 		return
 	}
 	old := s.cur.Load()
+	if old != nil && (old.record.Session != rec.Session || rec.Ended) {
+		s.leaveFlightsLocked()
+	}
 	st := &state{record: rec, issues: make([]*issue, len(rec.Access))}
 	for i := range rec.Access {
 		t := newIssue(rec, i, s.cfg.refreshBefore())
@@ -250,6 +248,10 @@ func (s *Source) publishLocked(rec *tokenstore.Record, own bool) {
 	}
 	s.cur.Store(st)
 }
+
+// leaveFlightsLocked keeps callers that come from now on from joining a flight that
+// may bring a token of the session before.
+func (s *Source) leaveFlightsLocked() { s.flights.Store(new(singleflight.Group)) }
 
 // held returns the newest record that this process has, or the zero Record.
 func (s *Source) held() *tokenstore.Record {
