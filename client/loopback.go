@@ -90,7 +90,7 @@ const portTries = 20
 // so it is both: the other could be somebody else's (RFC 8252 §8.3).
 func listenAt(host string, port int) ([]net.Listener, error) {
 	if host != "localhost" {
-		ln, err := net.Listen("tcp", net.JoinHostPort(host, strconv.Itoa(port)))
+		ln, err := listen(host, port)
 		return []net.Listener{ln}, err
 	}
 	for range portTries {
@@ -104,7 +104,7 @@ func listenAt(host string, port int) ([]net.Listener, error) {
 
 func listenBoth(port int) (listeners []net.Listener, err error) {
 	for _, host := range []string{"127.0.0.1", "::1"} {
-		ln, err := net.Listen("tcp", net.JoinHostPort(host, strconv.Itoa(port)))
+		ln, err := listen(host, port)
 		switch {
 		case err == nil:
 			port = ln.Addr().(*net.TCPAddr).Port
@@ -120,6 +120,11 @@ func listenBoth(port int) (listeners []net.Listener, err error) {
 		return nil, errors.New("this machine has no loopback address")
 	}
 	return listeners, nil
+}
+
+func listen(host string, port int) (net.Listener, error) {
+	lc := net.ListenConfig{Control: exclusive}
+	return lc.Listen(context.Background(), "tcp", net.JoinHostPort(host, strconv.Itoa(port)))
 }
 
 func closeAll(listeners []net.Listener) {

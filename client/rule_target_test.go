@@ -256,6 +256,7 @@ func TestRule010_URLs_in_answers_get_no_credentials(t *testing.T) {
 		if resp, err := f.session.HTTPClient().Get(f.APIURL("/")); err == nil {
 			resp.Body.Close()
 		}
+		wantNothingAt(t, f, "evil.test", secrets(f))
 		f.client.Close(t.Context())
 		f = twoAPIs(t)
 	}
