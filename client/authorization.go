@@ -14,7 +14,7 @@ import (
 // client itself sets, beside those of every request.
 var authorizationMembers = []string{
 	"response_type", "response_mode", "redirect_uri", "scope", "state", "code_challenge", "code_challenge_method", "nonce",
-	"resource", "request", "request_uri",
+	"dpop_jkt", "resource", "request", "request_uri",
 }
 
 // authorizationRequest returns the parameters of RFC 6749 §4.1.1 and RFC 7636 §4.3.
@@ -34,6 +34,9 @@ func (c *Client) authorizationRequest(p *pending, more url.Values) url.Values {
 	}
 	if p.Nonce != "" {
 		form.Set("nonce", p.Nonce)
+	}
+	if p.thumbprint != "" {
+		form.Set("dpop_jkt", p.thumbprint) // RFC 9449 §10
 	}
 	if len(c.cfg.Resources) > 0 {
 		form["resource"] = slices.Clone(c.cfg.Resources)

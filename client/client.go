@@ -52,6 +52,9 @@ func New(cfg Config) (*Client, error) {
 	if cfg.RevocationURL != "" || cfg.Endpoint.TokenURL == "" {
 		c.revoke = c.endpoint.revocation().revoke
 	}
+	if c.endpoint.keys != nil {
+		cfg.Base = c.endpoint.keys.over(cfg.Base)
+	}
 	var err error
 	if c.transport, err = cfg.transport(c.endpoint.refresh); err != nil {
 		return nil, err

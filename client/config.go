@@ -89,6 +89,10 @@ type Config struct {
 	// Store keeps the sessions. If nil, they live as long as the Client.
 	Store tokenstore.Store
 
+	// DPoP binds tokens to keys, so that a stolen one is of no use (RFC 9449). If nil,
+	// they are bearer tokens.
+	DPoP *DPoP
+
 	// Origins is where tokens may go: "https://api.example.com". If empty, to
 	// the origin of every request that the program itself begins.
 	Origins []string
@@ -262,6 +266,10 @@ func (c Config) clone() Config {
 	if c.TokenClient != nil {
 		hc := *c.TokenClient
 		c.TokenClient = &hc
+	}
+	if c.DPoP != nil {
+		d := *c.DPoP
+		c.DPoP = &d
 	}
 	if c.Observer != nil {
 		o := *c.Observer

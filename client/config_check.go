@@ -28,6 +28,9 @@ func (c Config) check() error {
 	p.params("RefreshParams", c.RefreshParams)
 	p.header("TokenHeader", c.TokenHeader)
 	c.checkOrigins(&p)
+	if c.DPoP != nil {
+		c.DPoP.check(&p)
+	}
 	if c.TokenClient != nil {
 		c.checkTokenClient(&p)
 	}

@@ -82,11 +82,11 @@ func (c *Client) beginDevice(ctx context.Context) (*deviceLogin, error) {
 	if _, err := c.endpoint.server.findFresh(ctx); err != nil {
 		return nil, err
 	}
-	d := &deviceLogin{
-		client:   c,
-		endpoint: c.endpoint.other("token endpoint", 0, func(known endpoints) string { return known.token }),
+	asked, err := c.loginEndpoint(tokenstore.Secret{})
+	if err != nil {
+		return nil, err
 	}
-	var err error
+	d := &deviceLogin{client: c, endpoint: asked}
 	if d.where, err = d.endpoint.find(ctx); err != nil {
 		return nil, err
 	}

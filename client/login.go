@@ -96,9 +96,11 @@ type pending struct {
 	State    string    `json:"state"`
 	Verifier string    `json:"verifier"`
 	Nonce    string    `json:"nonce,omitempty"`
+	Key      string    `json:"dpop_key,omitempty"` // of the session's proofs
 	Expiry   time.Time `json:"expiry"`
 
-	url string // where to send the user
+	url        string // where to send the user
+	thumbprint string // of Key
 }
 
 // URL returns the URL to which the user's browser is sent, once and soon. A Login that
@@ -196,6 +198,13 @@ func (c *Client) beginLogin(ctx context.Context, opts *LoginOptions, redirect st
 	}
 	if opts.Nonce {
 		p.Nonce = randomText()
+	}
+	if c.endpoint.keys != nil {
+		key, err := c.endpoint.keys.fresh()
+		if err != nil {
+			return nil, err
+		}
+		p.Key, p.thumbprint = key.kept.Reveal(), key.thumbprint
 	}
 	if p.url, err = c.authorizationURL(ctx, known, p, opts.Params); err != nil {
 		return nil, loginError(err)

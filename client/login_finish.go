@@ -121,7 +121,10 @@ func refusal(params url.Values) error {
 // §4.1.3). It is asked once: an answer that is lost is not asked for again, since a code
 // that comes twice ends what the first one brought (§4.1.2).
 func (c *Client) redeem(ctx context.Context, p *pending, code string) (tokenstore.Record, error) {
-	e := c.endpoint.other("token endpoint", 0, func(known endpoints) string { return known.token })
+	e, err := c.loginEndpoint(tokenstore.NewSecret(p.Key))
+	if err != nil {
+		return tokenstore.Record{}, err
+	}
 	switch where, err := e.find(ctx); {
 	case err != nil:
 		return tokenstore.Record{}, err
@@ -140,6 +143,20 @@ func (c *Client) redeem(ctx context.Context, p *pending, code string) (tokenstor
 		return tokenstore.Record{}, err
 	}
 	return c.firstRecord(ctx, e, a)
+}
+
+// loginEndpoint returns the token endpoint as it is asked for the first tokens of a
+// session, whose key is kept, if it has one already.
+func (c *Client) loginEndpoint(kept tokenstore.Secret) (*tokenEndpoint, error) {
+	e := c.endpoint.other("token endpoint", 0, func(known endpoints) string { return known.token })
+	if c.endpoint.keys == nil {
+		return e, nil
+	}
+	key, err := c.endpoint.keys.keyFor(&tokenstore.Record{DPoPKey: kept})
+	if err != nil {
+		return nil, err
+	}
+	return e.provedBy(key), nil
 }
 
 // firstRecord makes the first record of a session of the answer to a login.

@@ -24,6 +24,9 @@ func (e *tokenEndpoint) record(a *answer, old tokenstore.Record, target, asked s
 	}
 	rec := old.Clone()
 	rec.Issuer, rec.ClientID = e.issuer, e.identity.id
+	if e.key != nil {
+		rec.DPoPKey = e.key.kept
+	}
 	rotated := e.keepRefreshToken(a, &rec)
 	access, err := a.accessToken()
 	switch {
@@ -43,11 +46,27 @@ func (e *tokenEndpoint) record(a *answer, old tokenstore.Record, target, asked s
 		rec.IDToken = id
 	}
 	rec.Extra = mergeExtra(rec.Extra, a.members)
-	if !bearer(t.Type) { // RFC 6749 §7.1: a type that is not understood is not used
-		what := fmt.Sprintf("the access token is of type %q, and only Bearer can be sent", clean(t.Type, a.secrets, maxTokenType))
+	if fault := e.typeFault(t.Type); fault != "" {
+		what := fmt.Sprintf("the access token is of type %q, and %s", clean(t.Type, a.secrets, maxTokenType), fault)
 		return rec, &transport.RefreshError{Kind: transport.Misconfigured, Err: a.wrong(what)}
 	}
 	return rec, nil
+}
+
+// typeFault says why a token of that type is not used, or nothing (RFC 6749 §7.1: a type
+// that is not understood is not).
+func (e *tokenEndpoint) typeFault(tokenType string) string {
+	switch {
+	case e.key == nil && bearer(tokenType), e.key != nil && isDPoP(tokenType):
+		return ""
+	case e.key == nil:
+		return "only Bearer can be sent"
+	case !bearer(tokenType):
+		return "only DPoP can be sent"
+	case e.keys.cfg.AllowBearer:
+		return ""
+	}
+	return "Config.DPoP wants it bound to a key: register the client for DPoP at the server, or set DPoP.AllowBearer" // RFC 9449 §5
 }
 
 // failure returns what an answer means that brings no access token. Where no

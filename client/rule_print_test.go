@@ -98,7 +98,7 @@ func holders(t *testing.T) map[string]any {
 	}
 	return map[string]any{
 		"client.Login": login, "client.SubjectToken": client.SubjectToken{Token: rec.RefreshToken},
-		"client.PrivateKeyJWT": client.PrivateKeyJWT{Key: canaryKey{canary}, KeyID: "k"}, "client.MutualTLS": client.MutualTLS{Certificate: tls.Certificate{PrivateKey: canaryKey{canary}}},
+		"client.PrivateKeyJWT": client.PrivateKeyJWT{Key: canaryKey{canary}, KeyID: "k"}, "client.DPoP": client.DPoP{Key: canaryKey{canary}}, "transport.Bound": transport.Bound{Token: held}, "client.MutualTLS": client.MutualTLS{Certificate: tls.Certificate{PrivateKey: canaryKey{canary}}},
 		"client.Config": cfg, "client.Client": c, "client.Session": alice, "client.ServerError": server,
 		"transport.Token": held, "transport.Source": source, "transport.Transport": tr,
 		"transport.SourceConfig": transport.SourceConfig{Store: store}, "transport.Config": transport.Config{Source: source},
@@ -152,7 +152,7 @@ func wantNothingShown(t *testing.T, name string, v any) {
 	t.Helper()
 	for how, text := range printed(v) {
 		// A Config and what is in it is the program's own, its secret a string, its key any.
-		ownField := slices.Contains([]string{"client.Config", "client.PrivateKeyJWT", "client.MutualTLS"}, name) && strings.HasSuffix(how, "unexported")
+		ownField := slices.Contains([]string{"client.Config", "client.PrivateKeyJWT", "client.MutualTLS", "client.DPoP"}, name) && strings.HasSuffix(how, "unexported")
 		if shows(text) && !ownField {
 			t.Errorf("%s: %s shows the secret: %.300s", name, how, text)
 			return

@@ -96,6 +96,13 @@ func (s *Session) Import(ctx context.Context, tok *oauth2.Token) error {
 	for i := range rec.Access {
 		rec.Access[i].Type = s.client.cfg.Quirks.tokenType(rec.Access[i].Type)
 	}
+	if keys := s.client.endpoint.keys; keys != nil {
+		key, err := keys.fresh()
+		if err != nil {
+			return fmt.Errorf("client: Import: %w", err)
+		}
+		rec.DPoPKey = key.kept
+	}
 	seed := tok.RefreshToken
 	if seed == "" {
 		seed = tok.AccessToken
@@ -134,7 +141,7 @@ var errOtherTarget = errors.New("client: Refresh: the token is for another targe
 
 // TokenSource returns the session as the interface of x/oauth2, for libraries
 // that want one: Google's, gRPC's and many others. Its tokens have no refresh
-// token, so that nobody else spends it. A call takes no longer than twice the
+// token, so that nobody else spends it. With Config.DPoP it is an error. A call takes no longer than twice the
 // RefreshTimeout.
 //
 // A library that takes a TokenSource does not tell it about a 401, so a token that
@@ -145,7 +152,12 @@ func (s *Session) TokenSource() oauth2.TokenSource { return tokenSource{s} }
 
 type tokenSource struct{ s *Session }
 
+var errNoSource = errors.New("client: TokenSource: with Config.DPoP a token is of no use without a proof for each request: use HTTPClient")
+
 func (t tokenSource) Token() (*oauth2.Token, error) {
+	if t.s.client.endpoint.keys != nil {
+		return nil, t.s.wrap(errNoSource)
+	}
 	ctx, cancel := context.WithTimeout(context.Background(), 2*t.s.client.cfg.refreshTimeout())
 	defer cancel()
 	tok, err := t.s.Token(ctx)

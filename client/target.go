@@ -161,5 +161,5 @@ func (s *Session) over(base http.RoundTripper) *transport.Transport {
 	if base == nil {
 		return s.transport
 	}
-	return s.transport.Over(base)
+	return s.transport.Over(s.client.endpoint.keys.over(base))
 }

@@ -44,7 +44,9 @@ type tokenEndpoint struct {
 	base      http.RoundTripper
 	own       *http.Transport // base, where the program gave none
 	timeout   time.Duration
-	resends   int // how often a request is sent again whose answer was lost
+	resends   int        // how often a request is sent again whose answer was lost
+	keys      *proofKeys // nil without DPoP
+	key       *proofKey  // proves who asks; nil where nobody needs to
 	log       *slog.Logger
 }
 
@@ -65,6 +67,7 @@ func newTokenEndpoint(c Config) *tokenEndpoint {
 		timeout:   c.tokenTimeout(),
 		resends:   1,
 		log:       c.Logger,
+		keys:      newProofKeys(c.DPoP),
 	}
 	var g *guard
 	if e.base = c.tokenTransport(); e.base == nil {
@@ -89,7 +92,14 @@ func newTokenEndpoint(c Config) *tokenEndpoint {
 // are lost, or cost nothing, resends is 1.
 func (e *tokenEndpoint) other(name string, resends int, url func(endpoints) string) *tokenEndpoint {
 	o := *e
-	o.name, o.resends, o.url = name, resends, url
+	o.name, o.resends, o.url, o.key = name, resends, url, nil
+	return &o
+}
+
+// provedBy returns the endpoint as it is asked with proofs of key (RFC 9449 §5).
+func (e *tokenEndpoint) provedBy(key *proofKey) *tokenEndpoint {
+	o := *e
+	o.key = key
 	return &o
 }
 
@@ -119,6 +129,13 @@ func (e *tokenEndpoint) refresh(ctx context.Context, old tokenstore.Record, targ
 	form, err := e.grant.form(ctx, &old, e.scope)
 	if err != nil {
 		return tokenstore.Record{}, err
+	}
+	if e.keys != nil {
+		key, err := e.keys.keyFor(&old)
+		if err != nil {
+			return tokenstore.Record{}, err
+		}
+		e = e.provedBy(key)
 	}
 	e.aim(form, &old, target)
 	a, err := e.post(ctx, form)

@@ -36,6 +36,10 @@ type tokenRequest struct {
 	unknown bool     // the server may have acted on an attempt that brought no answer
 	answer  *answer
 	err     error // of the last attempt
+
+	origin   string // of the endpoint, where proofs are made
+	proof    peer   // what the proof of the last attempt was made with
+	demanded bool   // another proof, by an answer (RFC 9449 §8)
 }
 
 // A fate is what became of an attempt.
@@ -70,7 +74,7 @@ func (x *tokenRequest) run() error {
 		Logger:     nil,
 		RetryMax:   maxAttempts - 1,
 		CheckRetry: x.again,
-		Backoff:    backoff,
+		Backoff:    x.backoff,
 	}
 	c.Do(req) // what it returns is known here already, and its errors show the URL
 	switch {
@@ -94,6 +98,9 @@ func (x *tokenRequest) RoundTrip(*http.Request) (*http.Response, error) {
 	if err != nil {
 		return nil, x.fail(err)
 	}
+	if err := x.prove(req); err != nil {
+		return nil, x.fail(err)
+	}
 	x.secrets = append(x.secrets, secretsOf(req, sent.form)...)
 	resp, err := x.endpoint.base.RoundTrip(req)
 	if err == nil && (resp == nil || resp.Body == nil) {
@@ -107,6 +114,9 @@ func (x *tokenRequest) RoundTrip(*http.Request) (*http.Response, error) {
 	// http.Client returns it as it is. CheckRedirect would come too late for a
 	// target that can't be read.
 	resp.Header.Del("Location")
+	if x.endpoint.key != nil {
+		x.endpoint.keys.auth.learn(x.origin, resp.Header)
+	}
 	if resp.StatusCode == http.StatusSwitchingProtocols {
 		resp.Body.Close() // the connection itself, which no context ends
 		resp.Body = http.NoBody
@@ -163,8 +173,11 @@ func (x *tokenRequest) read(resp *http.Response) error {
 
 // again decides whether there is another attempt.
 func (x *tokenRequest) again(ctx context.Context, _ *http.Response, _ error) (bool, error) {
-	if x.fate == answered || late(ctx) {
+	if late(ctx) {
 		return false, nil
+	}
+	if x.fate == answered {
+		return x.demands(), nil
 	}
 	if x.fate == lost && x.lost <= x.endpoint.resends {
 		x.endpoint.log.LogAttrs(ctx, slog.LevelWarn, "freshet: answer of the token endpoint lost, asking once more",
@@ -174,8 +187,33 @@ func (x *tokenRequest) again(ctx context.Context, _ *http.Response, _ error) (bo
 	return x.fate == unsent, nil
 }
 
-// backoff is the pause before attempt n+2.
-func backoff(_, _ time.Duration, n int, _ *http.Response) time.Duration {
+// prove puts a proof of possession on the request, if it needs one.
+func (x *tokenRequest) prove(req *http.Request) error {
+	if x.endpoint.key == nil {
+		return nil
+	}
+	x.origin = originOf(req)
+	x.proof = x.endpoint.keys.auth.of(x.origin)
+	proof, err := x.endpoint.key.prove(req, "", x.proof)
+	req.Header["Dpop"] = []string{proof}
+	return err
+}
+
+// demands reports whether the answer says that another proof may do, and nobody has
+// said so before.
+func (x *tokenRequest) demands() bool {
+	if x.endpoint.key == nil || x.answer == nil || x.answer.status/100 != 4 || x.demanded {
+		return false
+	}
+	x.demanded = x.endpoint.keys.auth.of(x.origin).mends(x.proof, x.answer.code())
+	return x.demanded
+}
+
+// backoff is the pause before attempt n+2. The server waits for one that it demanded.
+func (x *tokenRequest) backoff(_, _ time.Duration, n int, _ *http.Response) time.Duration {
+	if x.fate == answered {
+		return 0
+	}
 	d := firstRetry << n
 	return d - d/4 + rand.N(d/2)
 }

@@ -16,8 +16,12 @@ type outgoing struct {
 	authorization [1]string
 }
 
-// withToken returns a copy of req that carries tok. All else is shared with req.
-func withToken(req *http.Request, tok Token) *http.Request {
+// withToken returns a copy of req that carries tok. All else is shared with req. sent is
+// how often req was sent before.
+func withToken(req *http.Request, tok Token, sent int) *http.Request {
+	if tok.issue.bound {
+		req = withBound(req, tok, sent)
+	}
 	out := &outgoing{Request: *req, authorization: [1]string{tok.issue.header.Reveal()}}
 	out.Header = copyHeader(req.Header)
 	out.Header["Authorization"] = out.authorization[:]

@@ -16,7 +16,7 @@ func TestWithToken_keeps_every_field(t *testing.T) {
 		for i := range n {
 			h.Set(fmt.Sprint("X-", i), "v")
 		}
-		out := withToken(&http.Request{Header: h}, Token{tok})
+		out := withToken(&http.Request{Header: h}, Token{tok}, 0)
 		if got := out.Header.Get("Authorization"); got != "Bearer at" {
 			t.Fatalf("Authorization is %q", got)
 		}

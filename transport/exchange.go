@@ -214,7 +214,7 @@ func (x *exchange) follow(made *tokenstore.Record, start time.Time, err error) e
 		t.Issued = start
 	}
 	made.SetToken(t)
-	if schemeOf(&t) != bearer {
+	if schemeOf(&t) != bearer && !bound(made, &t) {
 		return &RefreshError{Kind: Misconfigured, Err: fmt.Errorf("the server gave a token of type %.20q, and only Bearer can be sent", t.Type)}
 	}
 	return bad

@@ -124,6 +124,7 @@ type issue struct {
 	record    *tokenstore.Record
 	access    *tokenstore.AccessToken
 	header    tokenstore.Secret // the Authorization header; empty if the token can't be sent
+	bound     bool              // to a key of the record
 	refreshAt time.Time         // when it becomes stale; zero if that is unknown
 	remedy    bool              // it came in place of a token that was rejected early
 
@@ -138,8 +139,9 @@ type issue struct {
 // more.
 func newIssue(rec *tokenstore.Record, i int, before time.Duration) *issue {
 	t := &issue{record: rec, access: &rec.Access[i]}
-	if schemeOf(t.access) == bearer && !t.access.Token.IsZero() {
-		t.header = tokenstore.NewSecret(bearer + " " + t.access.Token.Reveal())
+	t.bound = bound(rec, t.access)
+	if scheme := schemeOf(t.access); (scheme == bearer || t.bound) && !t.access.Token.IsZero() {
+		t.header = tokenstore.NewSecret(scheme + " " + t.access.Token.Reveal())
 	}
 	t.refreshAt = refreshPoint(rec, t.access, before, jittered)
 	return t
@@ -148,10 +150,13 @@ func newIssue(rec *tokenstore.Record, i int, before time.Duration) *issue {
 const bearer = "Bearer"
 
 // schemeOf returns the authentication scheme that the token is sent with (RFC
-// 6750 §2.1): its type, which is case-insensitive (RFC 6749 §5.1).
+// 6750 §2.1, RFC 9449 §7.1): its type, which is case-insensitive (RFC 6749 §5.1).
 func schemeOf(t *tokenstore.AccessToken) string {
-	if t.Type == "" || strings.EqualFold(t.Type, bearer) {
+	switch {
+	case t.Type == "" || strings.EqualFold(t.Type, bearer):
 		return bearer
+	case strings.EqualFold(t.Type, dpop):
+		return dpop
 	}
 	return t.Type
 }

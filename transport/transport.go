@@ -117,12 +117,13 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	if err != nil {
 		return refuse(req, err)
 	}
-	resp, err := t.send(req, withToken(req, tok))
+	out := withToken(req, tok, 0)
+	resp, err := t.send(req, out)
 	switch {
 	case err != nil:
 		return nil, err
 	case resp.StatusCode == http.StatusUnauthorized:
-		return t.rejected(req, resp, tok)
+		return t.rejected(req, out, resp, tok)
 	case tok.issue.remedy:
 		t.judge(resp, tok)
 	}
@@ -163,8 +164,8 @@ func refuse(req *http.Request, err error) (*http.Response, error) {
 	return nil, err
 }
 
-// rejected handles resp, a 401 to a request that carried tok.
-func (t *Transport) rejected(req *http.Request, resp *http.Response, tok Token) (*http.Response, error) {
+// rejected handles resp, a 401 to out, which is req with tok.
+func (t *Transport) rejected(req, out *http.Request, resp *http.Response, tok Token) (*http.Response, error) {
 	if !t.deserves(resp, tok) {
 		return resp, nil
 	}
@@ -179,7 +180,7 @@ func (t *Transport) rejected(req *http.Request, resp *http.Response, tok Token) 
 		resp.Request = withRefreshError(req, err)
 		return resp, nil
 	}
-	again, ok := t.rewind(req, next)
+	again, ok := t.rewind(req, next, sentSoFar(out))
 	if !ok {
 		return resp, nil
 	}
@@ -222,11 +223,11 @@ func (t *Transport) deserves(resp *http.Response, tok Token) bool {
 
 // rewind returns req ready to be sent once more, if its method and its body
 // allow that.
-func (t *Transport) rewind(req *http.Request, tok Token) (*http.Request, bool) {
+func (t *Transport) rewind(req *http.Request, tok Token, sent int) (*http.Request, bool) {
 	if !t.cfg.Retry.resends(req.Method) {
 		return nil, false
 	}
-	again := withToken(req, tok)
+	again := withToken(req, tok, sent)
 	if req.Body == nil || req.Body == http.NoBody {
 		return again, true
 	}

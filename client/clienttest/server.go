@@ -108,6 +108,9 @@ func (s *Server) NewToken(account string) *oauth2.Token {
 // sessions live on: a refresh brings a token that works.
 func (s *Server) RevokeAccessTokens() { s.srv.RevokeAllAccess() }
 
+// RotateNonces makes the server demand other DPoP nonces than those so far.
+func (s *Server) RotateNonces() { s.srv.RotateNonces() }
+
 // RevokeSession ends the sessions of account: a refresh is refused from now on
 // (invalid_grant), and so are their access tokens.
 func (s *Server) RevokeSession(account string) { s.srv.EndSession(account) }
@@ -151,6 +154,14 @@ type Policy struct {
 	// iat, exp and nonce.
 	IDToken bool
 
+	// DPoP refuses token requests without a proof of possession (RFC 9449). If false,
+	// tokens are bound where the program sends one; either way the API checks proofs
+	// strictly.
+	DPoP bool
+
+	// DPoPNonce demands nonces in proofs, at both ends; see [Server.RotateNonces].
+	DPoPNonce bool
+
 	// Members replaces or adds members of token answers. The values are JSON
 	// text: {"expires_in": `"3600"`, "refresh_token": "null"}.
 	Members map[string]string
@@ -171,6 +182,7 @@ func (s *Server) SetPolicy(p Policy) {
 		}
 		to.TokenLatency, to.Members = p.Latency, p.Members
 		to.IDToken, to.PollInterval = p.IDToken, p.PollInterval
+		to.DPoP, to.DPoPNonce = p.DPoP, p.DPoPNonce
 		if p.PollInterval != 0 {
 			to.PollInterval = max(p.PollInterval.Truncate(time.Second), time.Second)
 		}

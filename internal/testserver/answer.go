@@ -35,7 +35,7 @@ func quote(text string) string {
 func (p *Policy) answer(now time.Time, g granted) members {
 	m := members{"expires_in": seconds(p.accessLifetime())}
 	m.text("access_token", g.access)
-	m.text("token_type", p.tokenType())
+	m.text("token_type", p.tokenType(g.bound))
 	m.text("scope", g.scope)
 	m.text("id_token", g.idToken)
 	m.refreshToken(g)

@@ -28,7 +28,7 @@ type Echo struct {
 func (s *Server) serveAPI(w http.ResponseWriter, r *http.Request) {
 	x, p := exchangeOf(r), s.policy.Load()
 	e := Echo{Method: r.Method, Host: x.origin.host, Path: r.URL.Path, Query: r.URL.RawQuery}
-	challenge := s.checkBearer(x, r, &e)
+	challenge := s.checkToken(w, x, p, r, &e)
 	if challenge != "" && p.EarlyReject {
 		http.NewResponseController(w).EnableFullDuplex() // answer before the body is read
 		reject(w, challenge)
@@ -46,23 +46,34 @@ func (s *Server) serveAPI(w http.ResponseWriter, r *http.Request) {
 	json.NewEncoder(w).Encode(e)
 }
 
-// checkBearer puts the token's account and scope into e, or returns the
-// challenge of the 401 (RFC 6750 §3).
-func (s *Server) checkBearer(x *exchange, r *http.Request, e *Echo) (challenge string) {
+// checkToken puts the token's account and scope into e, or returns the
+// challenge of the 401 (RFC 6750 §3, RFC 9449 §7.1).
+func (s *Server) checkToken(w http.ResponseWriter, x *exchange, p *Policy, r *http.Request, e *Echo) (challenge string) {
 	scheme, token := authorization(r)
-	if scheme != "bearer" || len(r.Header.Values("Authorization")) > 1 {
+	if scheme != "bearer" && scheme != "dpop" || len(r.Header.Values("Authorization")) > 1 {
 		return `Bearer realm="api"`
+	}
+	name := map[string]string{"bearer": "Bearer", "dpop": "DPoP"}[scheme]
+	nonce, previous := s.nonces(p, API)
+	if nonce != "" && scheme == "dpop" {
+		w.Header().Set("DPoP-Nonce", nonce)
 	}
 	account, scope, fault := s.checkAccess(r.Context(), x.origin, token)
 	e.Account, e.Scope = account, scope
+	code := "invalid_token"
+	if fault == "" {
+		if err := x.checkBound(r, scheme, token, nonce, previous); err != nil {
+			code, fault = err.code, err.description
+		}
+	}
 	x.note(func(e *Entry) {
 		e.Account = account
 		if fault != "" {
-			e.Error = "invalid_token"
+			e.Error = code
 		}
 	})
 	if fault != "" {
-		return fmt.Sprintf(`Bearer realm="api", error="invalid_token", error_description="%s"`, fault)
+		return fmt.Sprintf(`%s realm="api", error="%s", error_description="%s"`, name, code, fault)
 	}
 	return ""
 }

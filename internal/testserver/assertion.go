@@ -44,6 +44,9 @@ func (s *Server) checkClientJWT(p *Policy, id, jwt, kind string) *oauthError {
 func (t *tokenTable) firstUse(jti string) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	if len(t.jtis) > maxSpent {
+		clear(t.jtis)
+	}
 	used := t.jtis[jti]
 	t.jtis[jti] = true
 	return !used

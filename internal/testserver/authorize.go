@@ -21,6 +21,7 @@ type authorizationRequest struct {
 	scope     string
 	challenge string
 	nonce     string
+	jkt       string // of the key that has to come with the code (RFC 9449 §10)
 	resources []string
 
 	account string
@@ -71,7 +72,7 @@ func (s *Server) serveAuthorize(w http.ResponseWriter, r *http.Request) {
 func requestOf(form url.Values) authorizationRequest {
 	return authorizationRequest{
 		client: form.Get("client_id"), redirect: form.Get("redirect_uri"), state: form.Get("state"), scope: form.Get("scope"),
-		challenge: form.Get("code_challenge"), nonce: form.Get("nonce"), resources: slices.Clone(form["resource"]),
+		challenge: form.Get("code_challenge"), nonce: form.Get("nonce"), jkt: form.Get("dpop_jkt"), resources: slices.Clone(form["resource"]),
 	}
 }
 
@@ -166,7 +167,7 @@ func sweepMap[V any](m map[string]V, over func(V) bool) {
 }
 
 // codeGrant carries out RFC 6749 §4.1.3.
-func (t *tokenTable) codeGrant(p *Policy, now time.Time, client string, form url.Values) (granted, *oauthError) {
+func (t *tokenTable) codeGrant(p *Policy, now time.Time, client, jkt string, form url.Values) (granted, *oauthError) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	req := t.codes[form.Get("code")]
@@ -184,6 +185,9 @@ func (t *tokenTable) codeGrant(p *Policy, now time.Time, client string, form url
 		return granted{}, badRequest("invalid_grant", "the redirect_uri is another")
 	case req.challenge != "" && s256(form.Get("code_verifier")) != req.challenge:
 		return granted{}, badRequest("invalid_grant", "the code_verifier is wrong")
+	}
+	if req.jkt != "" && req.jkt != jkt {
+		return granted{}, badRequest("invalid_grant", "the code is bound to another key")
 	}
 	target, err := narrowResources(req.resources, form["resource"])
 	if err != nil {

@@ -17,6 +17,7 @@ type exchange struct {
 	endpoint Endpoint
 	grant    string
 	entry    *Entry
+	jkt      string // of the key of a token request's DPoP proof
 }
 
 type exchangeKey struct{}

@@ -29,6 +29,7 @@ type granted struct {
 	idToken string
 
 	issuedType string // of a token exchange
+	bound      bool   // to a key (RFC 9449)
 }
 
 // refreshGrant carries out RFC 6749 §6.
@@ -47,6 +48,9 @@ func (t *tokenTable) refreshGrant(x *exchange, p *Policy, now time.Time, client 
 	if rt.spent && !rt.inGrace(p, now) {
 		t.reused(p, rt.session)
 		return granted{}, badRequest("invalid_grant", "the refresh token was used before")
+	}
+	if rt.session.jkt != "" && rt.session.jkt != x.jkt {
+		return granted{}, badRequest("invalid_grant", "the refresh token is bound to another key")
 	}
 	scope, err := narrowed(rt.session.scope, form.Get("scope"))
 	if err != nil {

@@ -46,6 +46,7 @@ func (s *Server) metadata(p *Policy, issuer string) members {
 		"response_types_supported":                       `["code"]`,
 		"code_challenge_methods_supported":               `["S256"]`,
 		"token_endpoint_auth_methods_supported":          `["client_secret_basic","client_secret_post","client_secret_jwt","private_key_jwt","none"]`,
+		"dpop_signing_alg_values_supported":              `["ES256","ES384","ES512","EdDSA","RS256","PS256"]`,
 		"subject_types_supported":                        `["public"]`,
 		"id_token_signing_alg_values_supported":          `["ES256"]`,
 		"authorization_response_iss_parameter_supported": "true",

@@ -117,6 +117,15 @@ type Policy struct {
 	// false they are form-decoded (RFC 6749 §2.3.1).
 	RawBasic bool
 
+	// DPoP refuses token requests without a proof of possession (RFC 9449). If false,
+	// tokens are bound where a request has one.
+	DPoP bool
+	// DPoPNonce demands nonces in proofs, others at the token endpoint than at the API.
+	DPoPNonce bool
+	// DPoPNonceLifetime is how long a nonce is the newest; the one before is taken as
+	// well. If zero, 5 minutes.
+	DPoPNonceLifetime time.Duration
+
 	// TokenLatency and APILatency are how long the endpoints take before they
 	// act.
 	TokenLatency, APILatency time.Duration
@@ -218,11 +227,14 @@ func (p *Policy) scope() string {
 	return p.Scope
 }
 
-func (p *Policy) tokenType() string {
-	if p.TokenType == "" {
-		return "Bearer"
+func (p *Policy) tokenType(bound bool) string {
+	switch {
+	case p.TokenType != "":
+		return p.TokenType
+	case bound:
+		return "DPoP"
 	}
-	return p.TokenType
+	return "Bearer"
 }
 
 // in returns the end of a lifetime that begins now; zero is for ever.

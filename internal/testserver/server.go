@@ -26,11 +26,12 @@ const (
 // its own, with TLS or HTTP/2: there, /token is the token endpoint, /revoke the
 // revocation endpoint and every other path the API.
 type Server struct {
-	log    *Log
-	policy atomic.Pointer[Policy] // immutable, replaced whole
-	tokens tokenTable
-	faults faultTable
-	gates  gateTable
+	log       *Log
+	policy    atomic.Pointer[Policy] // immutable, replaced whole
+	nonceTurn atomic.Int64           // counts calls of RotateNonces
+	tokens    tokenTable
+	faults    faultTable
+	gates     gateTable
 
 	upstream *Upstream // nil unless StandBefore
 

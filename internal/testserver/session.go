@@ -17,6 +17,7 @@ type session struct {
 	client    string // the first that used it; "" before
 	scope     string
 	nonce     string   // for id_tokens
+	jkt       string   // of the key to which its refresh tokens are bound (RFC 9449 §5)
 	resources []string // what it was granted for (RFC 8707); nil is everything
 	ended     bool
 	alive     uint64 // access tokens with a smaller serial are dead
@@ -29,6 +30,7 @@ type accessToken struct {
 	resources []string // for which alone it is; nil is everything
 	expires   time.Time
 	revoked   bool
+	jkt       string // of the key to which it is bound (RFC 9449 §6)
 }
 
 type refreshToken struct {
@@ -111,7 +113,7 @@ func (s *Server) BeginSession(account string, scope ...string) Tokens {
 	return Tokens{
 		AccessToken:  g.access,
 		RefreshToken: g.refresh,
-		TokenType:    p.tokenType(),
+		TokenType:    p.tokenType(false),
 		Scope:        g.scope,
 		ExpiresIn:    p.accessLifetime(),
 		IDToken:      g.idToken,

@@ -20,7 +20,7 @@ func badRequest(code, description string) *oauthError {
 func (s *Server) serveToken(w http.ResponseWriter, r *http.Request) {
 	x, p := exchangeOf(r), s.policy.Load()
 	x.sleep(p.TokenLatency)
-	g, err := s.grant(x, p, r)
+	g, err := s.grant(w, x, p, r)
 	if err != nil {
 		x.note(func(e *Entry) { e.Error = err.code })
 		writeTokenError(w, r, p, err)
@@ -30,7 +30,7 @@ func (s *Server) serveToken(w http.ResponseWriter, r *http.Request) {
 	writeAnswer(w, p, http.StatusOK, p.answer(s.now(), g))
 }
 
-func (s *Server) grant(x *exchange, p *Policy, r *http.Request) (granted, *oauthError) {
+func (s *Server) grant(w http.ResponseWriter, x *exchange, p *Policy, r *http.Request) (granted, *oauthError) {
 	if err := wellFormed(r); err != nil {
 		return granted{}, err
 	}
@@ -38,13 +38,25 @@ func (s *Server) grant(x *exchange, p *Policy, r *http.Request) (granted, *oauth
 	if err != nil {
 		return granted{}, err
 	}
+	if err := x.provedToken(w, p, r); err != nil {
+		return granted{}, err
+	}
+	g, err := s.carryOut(x, p, client, r)
+	if err == nil {
+		x.bind(p, client, &g)
+	}
+	return g, err
+}
+
+// carryOut carries out the grant of a request that is the client's.
+func (s *Server) carryOut(x *exchange, p *Policy, client string, r *http.Request) (granted, *oauthError) {
 	switch x.grant {
 	case grantRefresh:
 		return s.tokens.refreshGrant(x, p, s.now(), client)
 	case grantClient:
 		return s.tokens.directGrant(p, s.now(), client, client, r.PostForm)
 	case grantCode:
-		return s.tokens.codeGrant(p, s.now(), client, r.PostForm)
+		return s.tokens.codeGrant(p, s.now(), client, x.jkt, r.PostForm)
 	case grantDevice:
 		return s.tokens.deviceGrant(p, s.now(), client, r.PostForm)
 	case grantJWT:

@@ -1,0 +1,173 @@
+package client
+
+import (
+	"crypto"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+
+	"github.com/freshet-go/freshet/transport"
+)
+
+// DPoP binds the tokens of every session to a key, so that who steals them can't use
+// them without it (RFC 9449). The zero value makes a key for each session at its login,
+// or when it first needs one, and keeps it in the session's record: a [tokenstore.Sealed]
+// protects it as it does the tokens.
+//
+// Printed, it shows nothing of the key, unless it is in an unexported field.
+type DPoP struct {
+	// Algorithm is how keys sign: ES256, ES384, ES512, EdDSA, RS256 or PS256. If empty,
+	// ES256, or what Key can do.
+	Algorithm string
+
+	// Key signs for all sessions: one that stays in hardware, say. It has to be safe for
+	// concurrent use, and the same for as long as the sessions live. If nil, each
+	// session has a key of its own.
+	Key crypto.Signer
+
+	// AllowBearer takes a bearer token where the server gives one all the same (RFC 9449
+	// §5). If false that is an error: whoever steals it can use it.
+	AllowBearer bool
+}
+
+// ErrKeyLost is what errors.Is finds in an error that is [ErrLoginRequired] because the
+// key to which the session is bound is gone: it is not in the record, or Config.DPoP has
+// another one. Only a login helps.
+var ErrKeyLost = errors.New("client: the key to which the session's tokens are bound is not to be had: sign in again")
+
+// String describes the configuration without the key.
+func (d DPoP) String() string {
+	return fmt.Sprintf("client.DPoP(algorithm %q, own key %t)", d.Algorithm, d.Key != nil)
+}
+
+// Format prints what [DPoP.String] returns, for every verb.
+func (d DPoP) Format(f fmt.State, _ rune) { io.WriteString(f, d.String()) }
+
+// LogValue is what slog handlers print.
+func (d DPoP) LogValue() slog.Value { return slog.StringValue(d.String()) }
+
+// MarshalText is an error: encoders that would show the key fail.
+func (d DPoP) MarshalText() ([]byte, error) { return nil, errKey }
+
+// GobEncode is an error: encoders that would show the key fail.
+func (d DPoP) GobEncode() ([]byte, error) { return nil, errKey }
+
+func (d *DPoP) check(p *problems) {
+	if _, err := d.newKey(); err != nil {
+		p.add("DPoP.%w", err)
+	}
+}
+
+// maxSends is how often a request of the program is sent in all: for a nonce, for a new
+// token, and for both.
+const maxSends = 3
+
+// A prover is a Base that proves possession of the keys to which tokens are bound, and
+// answers demands for nonces. Requests without such a token it passes on.
+type prover struct {
+	base http.RoundTripper
+	keys *proofKeys
+}
+
+// over returns a Base that sends through base.
+func (k *proofKeys) over(base http.RoundTripper) http.RoundTripper {
+	if k == nil {
+		return base
+	}
+	if base == nil {
+		base = http.DefaultTransport
+	}
+	return &prover{base, k}
+}
+
+// RoundTrip sends out with a proof (RFC 9449 §7.1), and once more if the server wants a
+// nonce that it names in its answer (§9).
+func (p *prover) RoundTrip(out *http.Request) (*http.Response, error) {
+	b := transport.BoundOf(out.Context())
+	if b == nil {
+		return p.base.RoundTrip(out)
+	}
+	key, err := p.keys.of(b.Token.DPoPKey())
+	if err != nil {
+		closeBody(out)
+		return nil, &transport.RefreshError{Kind: transport.LoginRequired, Err: err}
+	}
+	resp, sent, err := p.send(out, key, b)
+	if err != nil || b.Sent >= maxSends || !p.demands(out, resp, sent) {
+		return resp, err
+	}
+	again, ok := rewound(out)
+	if !ok {
+		return resp, nil
+	}
+	resp.Body.Close()
+	if err := out.Context().Err(); err != nil {
+		closeBody(again)
+		return nil, err
+	}
+	resp, _, err = p.send(again, key, b)
+	return resp, err
+}
+
+// send makes one attempt and learns from its answer. It returns what the proof was made
+// with.
+func (p *prover) send(out *http.Request, key *proofKey, b *transport.Bound) (*http.Response, peer, error) {
+	where := originOf(out)
+	now := p.keys.apis.of(where)
+	proof, err := key.prove(out, b.Token.Reveal(), now)
+	if err != nil {
+		closeBody(out)
+		return nil, peer{}, err
+	}
+	req := *out // the Transport's own copy
+	req.Header = out.Header.Clone()
+	req.Header["Dpop"] = []string{proof}
+	b.Sent++
+	resp, err := p.base.RoundTrip(&req)
+	if err == nil && resp != nil {
+		p.keys.apis.learn(where, resp.Header)
+	}
+	return resp, now, err
+}
+
+// demands reports whether resp says that another proof than the one made with sent may do.
+func (p *prover) demands(out *http.Request, resp *http.Response, sent peer) bool {
+	if resp == nil || resp.StatusCode != http.StatusUnauthorized {
+		return false
+	}
+	for _, c := range transport.Challenges(resp) {
+		if p.keys.apis.of(originOf(out)).mends(sent, c.Param("error")) && isDPoP(c.Scheme) {
+			return true
+		}
+	}
+	return false
+}
+
+// CloseIdleConnections closes the idle connections of the base, if it has any.
+func (p *prover) CloseIdleConnections() {
+	if base, ok := p.base.(interface{ CloseIdleConnections() }); ok {
+		base.CloseIdleConnections()
+	}
+}
+
+func closeBody(req *http.Request) {
+	if req.Body != nil {
+		req.Body.Close()
+	}
+}
+
+// rewound returns out as it was before it was sent, if its body can be had again.
+func rewound(out *http.Request) (*http.Request, bool) {
+	if out.Body == nil || out.Body == http.NoBody {
+		return out, true
+	}
+	if out.GetBody == nil {
+		return nil, false
+	}
+	body, err := out.GetBody()
+	again := *out
+	again.Body = body
+	return &again, err == nil
+}
