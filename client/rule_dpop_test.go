@@ -241,7 +241,9 @@ func TestRule106_a_nonce_demand_is_one_retry_with_the_same_token(t *testing.T) {
 			t.Errorf("after an answer with a nonce, the proof has %q", got)
 		}
 		f.Inject(testserver.OnAPI, testserver.Always, func(w http.ResponseWriter, r *http.Request, _ http.HandlerFunc) {
-			says(w, r, func(w http.ResponseWriter, r *http.Request) { testserver.Unauthorized(`DPoP error="use_dpop_nonce"`)(w, r, nil) })
+			says(w, r, func(w http.ResponseWriter, r *http.Request) {
+				testserver.Unauthorized(`DPoP error="use_dpop_nonce"`)(w, r, nil)
+			})
 		})
 		before := count(f, testserver.API)
 		if resp, err := f.session.HTTPClient().Get(f.APIURL("/")); err == nil {

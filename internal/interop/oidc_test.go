@@ -15,6 +15,7 @@ import (
 // What only one of the two servers has.
 var (
 	bySecret = fositeserver.Client{ID: "by-secret", Secret: strings.Repeat("client-secret", 4)} // client_secret_jwt
+	bound    = fositeserver.Client{ID: "bound"}                                                 // DPoP
 	pushing  = fositeserver.Client{ID: "pushing", Secret: "pushing-secret"}                     // must use PAR
 )
 
@@ -36,6 +37,7 @@ func (w *world) startOIDC(lifetime time.Duration) provider {
 			{ID: fositeserver.Public.ID, Auth: "none"},
 			{ID: fositeserver.ByKey.ID, Auth: "private_key_jwt", Alg: "ES256", Keys: key},
 			{ID: bySecret.ID, Secret: bySecret.Secret, Auth: "client_secret_jwt"},
+			{ID: bound.ID, Auth: "none", DPoP: true},
 			{ID: pushing.ID, Secret: pushing.Secret, Auth: "client_secret_basic", Push: true},
 		},
 	})

@@ -13,6 +13,7 @@ import (
 
 	"github.com/freshet-go/freshet/client"
 	"github.com/freshet-go/freshet/internal/interop/fositeserver"
+	"github.com/freshet-go/freshet/internal/interop/oidcprovider"
 	"github.com/freshet-go/freshet/internal/interop/person"
 	"github.com/freshet-go/freshet/internal/testserver"
 	"github.com/freshet-go/freshet/tokenstore"
@@ -65,7 +66,11 @@ func newWorldOf(t *testing.T, kind string, lifetime time.Duration) *world {
 			Issuer: w.front.Issuer(), RedirectURI: w.callback, AccessLifetime: lifetime,
 		})
 	}
-	w.front.StandBefore(testserver.Upstream{Handler: w.server, Check: w.server.Check})
+	up := testserver.Upstream{Handler: w.server, Check: w.server.Check}
+	if s, ok := w.server.(*oidcprovider.Server); ok {
+		up.Bound = s.Bound
+	}
+	w.front.StandBefore(up)
 	return w
 }
 

@@ -219,7 +219,7 @@ func (x *exchange) bind(p *Policy, client string, g *granted) {
 // checkBound checks at the API that a token comes with the proof of its key, and without
 // one if it has none (RFC 9449 §7.1).
 func (x *exchange) checkBound(r *http.Request, scheme, token, nonce, previous string) *proofError {
-	jkt := x.server.tokens.boundTo(token)
+	jkt := x.server.boundTo(token)
 	if (scheme == "dpop") != (jkt != "") {
 		return &proofError{"invalid_token", "the scheme is not that of the token"}
 	}
@@ -239,10 +239,16 @@ func (x *exchange) checkBound(r *http.Request, scheme, token, nonce, previous st
 }
 
 // boundTo returns the thumbprint of the key to which an access token is bound, or "".
-func (t *tokenTable) boundTo(token string) string {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if at := t.access[token]; at != nil {
+func (s *Server) boundTo(token string) string {
+	if s.upstream != nil {
+		if s.upstream.Bound == nil {
+			return ""
+		}
+		return s.upstream.Bound(token)
+	}
+	s.tokens.mu.Lock()
+	defer s.tokens.mu.Unlock()
+	if at := s.tokens.access[token]; at != nil {
 		return at.jkt
 	}
 	return ""

@@ -15,6 +15,10 @@ type Upstream struct {
 	// Check returns the account and the scope of an access token, or what is
 	// wrong with it, in words for a challenge.
 	Check func(ctx context.Context, token string) (account, scope, fault string)
+
+	// Bound returns the thumbprint of the key to which an access token is bound that
+	// Check has found good (RFC 9449 §6), or "". If nil, none is.
+	Bound func(token string) string
 }
 
 // StandBefore makes the server a front: up answers what comes to the

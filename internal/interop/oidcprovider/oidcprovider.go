@@ -34,6 +34,7 @@ type Client struct {
 	Alg    string `json:"token_endpoint_auth_signing_alg,omitempty"`
 	Keys   any    `json:"jwks,omitempty"`
 	Push   bool   `json:"require_pushed_authorization_requests,omitempty"`
+	DPoP   bool   `json:"dpop_bound_access_tokens,omitempty"`
 }
 
 // A Config says what the server is told about its surroundings.
@@ -53,6 +54,8 @@ type Server struct {
 	proxy *httputil.ReverseProxy
 	base  string
 	cmd   *exec.Cmd
+
+	bound sync.Map // the thumbprints of keys by the tokens that are bound to them
 
 	mu    sync.Mutex // guards the conversation with the process
 	stdin io.WriteCloser
@@ -146,6 +149,7 @@ func (s *Server) Check(ctx context.Context, token string) (account, scope, fault
 		Active          bool
 		Sub, Scope, Aud string
 		ClientID        string `json:"client_id"`
+		Cnf             struct{ JKT string }
 	}
 	if json.NewDecoder(resp.Body).Decode(&is) != nil || !is.Active {
 		return "", "", "invalid_token"
@@ -153,7 +157,18 @@ func (s *Server) Check(ctx context.Context, token string) (account, scope, fault
 	if is.Sub == "" { // of client credentials
 		is.Sub = is.ClientID
 	}
+	if is.Cnf.JKT != "" {
+		s.bound.Store(token, is.Cnf.JKT)
+	}
 	return is.Sub, is.Scope, ""
+}
+
+// Bound returns the thumbprint of the key to which a token is bound that was checked
+// (RFC 9449 §6), or "".
+func (s *Server) Bound(token string) string {
+	jkt, _ := s.bound.Load(token)
+	text, _ := jkt.(string)
+	return text
 }
 
 // withoutWarnings is os.Stderr, without what the server says of a server in production.

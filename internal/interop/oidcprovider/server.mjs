@@ -51,6 +51,7 @@ const provider = new Provider(env.ISSUER, {
     deviceFlow: { enabled: true },
     introspection: { enabled: true, allowedPolicy: () => true },
     revocation: { enabled: true },
+    dPoP: { enabled: true, nonceSecret: randomBytes(32), requireNonce: () => true },
     pushedAuthorizationRequests: { enabled: true },
     resourceIndicators: {
       enabled: true,
