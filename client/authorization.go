@@ -32,6 +32,7 @@ func (c *Client) authorizationRequest(p *pending, more url.Values) url.Values {
 	if scope := c.cfg.scope(); scope != "" {
 		form.Set("scope", scope)
 	}
+	p.demand.ask(form)
 	if p.Nonce != "" {
 		form.Set("nonce", p.Nonce)
 	}

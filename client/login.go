@@ -34,6 +34,9 @@ type LoginOptions struct {
 	// §3.1.2.1). If false, PKCE alone ties the answer to the login.
 	Nonce bool
 
+	// Demand is what an API wants of the login, beside what Config has; see [DemandOf].
+	Demand *Demand
+
 	// Timeout is how long the user has. If zero, ten minutes.
 	Timeout time.Duration
 
@@ -101,6 +104,7 @@ type pending struct {
 
 	url        string // where to send the user
 	thumbprint string // of Key
+	demand     *Demand
 }
 
 // URL returns the URL to which the user's browser is sent, once and soon. A Login that
@@ -192,7 +196,7 @@ func (c *Client) beginLogin(ctx context.Context, opts *LoginOptions, redirect st
 	}
 	p := &pending{
 		Issuer: c.cfg.issuer(), ClientID: c.cfg.ClientID, TokenURL: known.token, TellsIss: known.tellsIss,
-		Redirect: redirect, Account: opts.Account,
+		Redirect: redirect, Account: opts.Account, demand: opts.Demand,
 		State: randomText(), Verifier: oauth2.GenerateVerifier(),
 		Expiry: time.Now().Add(opts.timeout()).UTC().Truncate(time.Millisecond),
 	}
@@ -219,6 +223,7 @@ func (c *Client) checkLogin(opts *LoginOptions) error {
 	var p problems
 	p.params("Params", opts.Params, authorizationMembers...)
 	p.duration("Timeout", opts.Timeout)
+	opts.Demand.check(&p)
 	switch {
 	case c.isClosed():
 		return transport.ErrClosed

@@ -120,7 +120,7 @@ var harmless = []string{
 	"transport.Kind", "transport.Reason", "transport.Outcome", "transport.State", "transport.Subject", "transport.Observer",
 	"transport.RefreshBegan", "transport.RefreshEnded", "transport.Saved", "transport.SaveFailed", "transport.Restored",
 	"transport.Rejected", "transport.LoginRequiredEvent", "transport.Breaker", "transport.Bare", "transport.LoggedOut", "transport.Revoked", "transport.Retry",
-	"transport.RefreshFunc", "transport.Challenge", "client.KeepAliveConfig",
+	"transport.RefreshFunc", "transport.Challenge", "client.KeepAliveConfig", "client.Demand", "client.ResourceMetadata",
 	"clienttest.Policy",
 	"tokenstore.Store", "tokenstore.Dir", "tokenstore.Funcs", "tokenstore.UnknownKeyError",
 }

@@ -21,7 +21,7 @@ var fuzzTargets = map[string]map[string]string{
 		"readAnswer": "FuzzAnswer", "readMembers": "FuzzAnswer", "readJSON": "FuzzAnswer", "record": "FuzzAnswer", "scope": "FuzzAnswer",
 		"readForm": "FuzzForm", "serverError": "FuzzServerError", "clean": "FuzzServerError",
 		"ParsePrivateKey": "FuzzParsePrivateKey", "readPEM": "FuzzParsePrivateKey", "readJWK": "FuzzParsePrivateKey", "parseDER": "FuzzParsePrivateKey",
-		"readMetadata": "FuzzMetadata", "claimsIn": "FuzzClaims", "mediaTypeOf": "FuzzMediaType", "lifetime": "FuzzLifetime", "retryAfter": "FuzzRetryAfter",
+		"readMetadata": "FuzzMetadata", "readResource": "FuzzResource", "claimsIn": "FuzzClaims", "mediaTypeOf": "FuzzMediaType", "lifetime": "FuzzLifetime", "retryAfter": "FuzzRetryAfter",
 	},
 	"transport": {
 		"parseChallenges": "FuzzChallenges",
