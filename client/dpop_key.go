@@ -26,7 +26,9 @@ import (
 
 // A proofKey makes proofs (RFC 9449 §4). It never changes and is safe for concurrent use.
 type proofKey struct {
-	signer     jose.Signer
+	signer     jose.OpaqueSigner
+	algorithm  jose.SignatureAlgorithm
+	header     string            // of its proofs, as they have it
 	thumbprint string            // of the public key (RFC 7638)
 	kept       tokenstore.Secret // what records have for it
 }
@@ -39,11 +41,12 @@ func newProofKey(signer crypto.Signer, algorithm jose.SignatureAlgorithm, kept s
 	if err != nil {
 		return nil, err
 	}
-	k := &proofKey{thumbprint: base64.RawURLEncoding.EncodeToString(sum)}
-	opts := (&jose.SignerOptions{EmbedJWK: true}).WithType("dpop+jwt")
-	if k.signer, err = jose.NewSigner(jose.SigningKey{Algorithm: algorithm, Key: cryptosigner.Opaque(signer)}, opts); err != nil {
+	k := &proofKey{signer: cryptosigner.Opaque(signer), algorithm: algorithm, thumbprint: base64.RawURLEncoding.EncodeToString(sum)}
+	header, err := json.Marshal(map[string]any{"typ": "dpop+jwt", "alg": algorithm, "jwk": public})
+	if err != nil {
 		return nil, err
 	}
+	k.header = base64.RawURLEncoding.EncodeToString(header)
 	if kept == "" {
 		kept = ownKey + k.thumbprint
 	}
@@ -79,11 +82,12 @@ func (k *proofKey) prove(req *http.Request, token string, p peer) (string, error
 	if err != nil {
 		return "", err
 	}
-	signed, err := k.signer.Sign(claims)
+	text := k.header + "." + base64.RawURLEncoding.EncodeToString(claims) // RFC 7515 §7.1
+	signature, err := k.signer.SignPayload([]byte(text), k.algorithm)
 	if err != nil {
 		return "", fmt.Errorf("client: the proof of possession can't be signed: %w", err)
 	}
-	return signed.CompactSerialize()
+	return text + "." + base64.RawURLEncoding.EncodeToString(signature), nil
 }
 
 // targetURI is the URI of a request as its server sees it, without query and fragment

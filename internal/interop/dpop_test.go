@@ -38,6 +38,7 @@ func TestDPoPLifetimes(t *testing.T) {
 			w.wantCall(s, ok)
 		}
 		r := w.run(50, s)
+		r.nonces = true
 		for i := range lifetimes / 2 {
 			r.refresh(faults[(part+2*i)%len(faults)], false)
 			r.refresh(faults[(part+2*i+len(faults)/2)%len(faults)], true)
@@ -45,6 +46,9 @@ func TestDPoPLifetimes(t *testing.T) {
 		}
 		r.callers.end()
 		w.close(w.clients...)
+		if n := r.calls[twice]; n > r.calls[ok]/1000 {
+			t.Errorf("%d calls of %d were refused three times", n, r.calls[ok])
+		}
 		granted, asked := r.chain()
 		t.Logf("part %d: %d refreshes carried out, %d asked for; calls: %v", part, granted, asked, r.calls)
 	}

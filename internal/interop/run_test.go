@@ -18,6 +18,7 @@ type run struct {
 	newest     string // the refresh token, when it began
 	refreshes  int    // carried out before the callers' last round
 	calls      tally
+	nonces     bool           // they change, and a call that lost one and its token may be over
 	faults     map[string]int // by name
 	unanswered int            // refreshes on which the server did not act
 }
@@ -59,7 +60,7 @@ func (r *run) refresh(f fault, ban bool) {
 	}
 	want := []outcome{ok}
 	now := w.front.Log().Refreshes()
-	if now > r.refreshes+1 { // on a slow machine: one call may have lost two tokens, and is not sent a third time
+	if now > r.refreshes+1 || r.nonces { // on a slow machine: one call may have lost two tokens, and is not sent a third time
 		want = append(want, twice)
 	}
 	r.refreshes = now
