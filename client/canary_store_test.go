@@ -58,7 +58,7 @@ func (s *leakyStore) see(record []byte) {
 
 // secretsIn returns the secrets of a record.
 func secretsIn(rec tokenstore.Record) canaries {
-	c := canaries{"refresh token": rec.RefreshToken.Reveal(), "id_token": rec.IDToken.Reveal(), "device_secret": strings.Trim(rec.Extra["device_secret"].Reveal(), `"`)}
+	c := canaries{"refresh token": rec.RefreshToken.Reveal(), "id_token": rec.IDToken.Reveal(), "key": rec.DPoPKey.Reveal(), "device_secret": strings.Trim(rec.Extra["device_secret"].Reveal(), `"`)}
 	for _, t := range rec.Access {
 		c["access token"] = t.Token.Reveal()
 	}

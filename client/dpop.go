@@ -64,6 +64,9 @@ func (d *DPoP) check(p *problems) {
 // token, and for both.
 const maxSends = 3
 
+// maxDrain is how much of an answer is read that is not looked at.
+const maxDrain = 4 << 10
+
 // A prover is a Base that proves possession of the keys to which tokens are bound, and
 // answers demands for nonces. Requests without such a token it passes on.
 type prover struct {
@@ -101,6 +104,9 @@ func (p *prover) RoundTrip(out *http.Request) (*http.Response, error) {
 	again, ok := rewound(out)
 	if !ok {
 		return resp, nil
+	}
+	if resp.ContentLength >= 0 && resp.ContentLength <= maxDrain { // or the connection would be closed
+		io.Copy(io.Discard, resp.Body)
 	}
 	resp.Body.Close()
 	if err := out.Context().Err(); err != nil {

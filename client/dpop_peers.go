@@ -40,7 +40,7 @@ func (p *peers) learn(origin string, header http.Header) {
 	if nonces := header["Dpop-Nonce"]; len(nonces) == 1 && isNonce(nonces[0]) {
 		now.nonce = nonces[0]
 	}
-	if date, err := http.ParseTime(header.Get("Date")); err == nil {
+	if date, err := http.ParseTime(header.Get("Date")); err == nil && header.Get("Age") == "" { // not one of a cache
 		if now.skew = time.Until(date); now.skew.Abs() < maxSkew {
 			now.skew = 0
 		} else if (now.skew - old.skew).Abs() < maxSkew {

@@ -164,6 +164,10 @@ func testPeers(t *testing.T) {
 	if got := p.of("https://a.test"); got != (peer{}) {
 		t.Errorf("learned %+v", got)
 	}
+	p.learn("https://a.test", http.Header{"Date": {"Sat, 01 Jan 2000 00:00:00 GMT"}, "Age": {"60"}})
+	if got := p.of("https://a.test"); got != (peer{}) {
+		t.Errorf("learned of a cache: %+v", got)
+	}
 	for i := range 2 * maxPeers {
 		p.learn("https://"+strings.Repeat("a", i)+".test", http.Header{"Dpop-Nonce": {"n"}})
 	}

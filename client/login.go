@@ -132,8 +132,9 @@ func (l Login) Format(f fmt.State, _ rune) { io.WriteString(f, l.String()) }
 // LogValue is what slog handlers print.
 func (l Login) LogValue() slog.Value { return slog.StringValue(l.String()) }
 
-// MarshalText returns the login as text for a cookie or a database: under a kilobyte of
-// letters, digits, - and _. The text holds the login's secrets.
+// MarshalText returns the login as text for a cookie or a database: about a kilobyte of
+// letters, digits, - and _, more with the key of a Config.DPoP that is not for ES256. The
+// text holds the login's secrets.
 func (l Login) MarshalText() ([]byte, error) {
 	if l.p == nil {
 		return nil, errNoLogin

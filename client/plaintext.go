@@ -135,6 +135,7 @@ func (a *answer) hide(rec *tokenstore.Record) {
 	secrets := secretList(slices.Clone(a.secrets))
 	secrets.add(rec.RefreshToken.Reveal(), 1)
 	secrets.add(rec.IDToken.Reveal(), shortestSecret)
+	secrets.add(rec.DPoPKey.Reveal(), shortestSecret)
 	for _, t := range rec.Access {
 		secrets.add(t.Token.Reveal(), 1)
 	}

@@ -27,7 +27,8 @@ import (
 )
 
 func TestRule115_logs_and_events_hold_no_secret(t *testing.T) {
-	t.Run("story", func(t *testing.T) { synctest.Test(t, tellStory) })
+	t.Run("story", func(t *testing.T) { synctest.Test(t, func(t *testing.T) { tellStory(t) }) })
+	t.Run("story with proofs", func(t *testing.T) { synctest.Test(t, func(t *testing.T) { tellStory(t, bound) }) })
 	t.Run("fingerprints differ between processes", func(t *testing.T) {
 		const mark, variable = "fingerprint:", "FRESHET_PRINT_FINGERPRINT"
 		own := mark + tokenstore.NewSecret("token").Fingerprint()
@@ -66,7 +67,7 @@ func (s *story) RoundTrip(req *http.Request) (*http.Response, error) {
 	return s.Server.Transport().RoundTrip(req)
 }
 
-func newStory(t *testing.T) *story {
+func newStory(t *testing.T, change ...func(*Config)) *story {
 	s := &story{t: t, witness: new(witness), memory: new(tokenstore.Memory)}
 	key, err := tokenstore.GenerateSealKey("id")
 	if err != nil {
@@ -80,7 +81,7 @@ func newStory(t *testing.T) *story {
 		"client secret": "client secret+canary%1", "token header": "token-header-canary", "refresh param": "refresh-param-canary", "seal key": key.Reveal(),
 	}
 	s.store = &leakyStore{Store: sealed, seen: maps.Clone(s.fixed)}
-	s.fixture = newFixture(t, func(c *Config) {
+	s.fixture = newFixture(t, append(change, func(c *Config) {
 		c.ClientSecret = s.fixed["client secret"]
 		c.TokenHeader = http.Header{"X-Api-Key": {s.fixed["token header"]}}
 		c.RefreshParams = url.Values{"assertion": {s.fixed["refresh param"]}}
@@ -89,7 +90,7 @@ func newStory(t *testing.T) *story {
 		c.TokenClient = &http.Client{Transport: s}
 		c.Endpoint = oauth2.Endpoint{} // what logins need is in the metadata
 		c.RevocationURL, c.RedirectURL = "", "https://app.example.com/callback"
-	})
+	})...)
 	s.UpdatePolicy(func(p *testserver.Policy) {
 		p.IDToken, p.Members = true, map[string]string{"device_secret": `"device-secret-canary"`}
 	})
@@ -148,8 +149,8 @@ func (s *story) login() {
 	}
 }
 
-func tellStory(t *testing.T) {
-	s := newStory(t)
+func tellStory(t *testing.T, change ...func(*Config)) {
+	s := newStory(t, change...)
 	s.ask()
 	for _, chapter := range []func(){s.answers, s.connections, s.rejections, s.stores, s.panics, s.end, s.logout, s.logins} {
 		chapter()
@@ -241,7 +242,7 @@ func (s *story) rejections() {
 	s.ask()
 	s.Inject(testserver.OnAPI, testserver.Always, func(w http.ResponseWriter, r *http.Request, _ http.HandlerFunc) {
 		auth := r.Header.Get("Authorization")
-		testserver.Unauthorized(`Bearer error="`+strings.Repeat("x", 240)+strings.TrimPrefix(auth, "Bearer ")+`", error_description="`+auth+`"`)(w, r, nil)
+		testserver.Unauthorized(`Bearer error="`+strings.Repeat("x", 240)+auth[strings.IndexByte(auth, ' ')+1:]+`", error_description="`+auth+`"`)(w, r, nil)
 	})
 	for range 5 {
 		s.ask()
