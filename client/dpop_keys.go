@@ -100,16 +100,17 @@ func (k *proofKeys) keyFor(old *tokenstore.Record) (*proofKey, error) {
 	}
 	switch {
 	case !old.DPoPKey.IsZero():
-		key, err := k.of(old.DPoPKey)
-		if err != nil {
-			return nil, errKeyLost
+		if key, err := k.of(old.DPoPKey); err == nil {
+			return key, nil
 		}
-		return key, nil
+		return nil, keyLost()
 	case bound:
-		return nil, errKeyLost
+		return nil, keyLost()
 	}
 	return k.fresh()
 }
 
-// errKeyLost is ErrKeyLost as the error of a refresh.
-var errKeyLost = &transport.RefreshError{Kind: transport.LoginRequired, Err: ErrKeyLost}
+// keyLost returns ErrKeyLost as the error of a refresh.
+func keyLost() error {
+	return &transport.RefreshError{Kind: transport.LoginRequired, Err: ErrKeyLost}
+}

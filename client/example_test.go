@@ -256,3 +256,65 @@ func Example_loginRequired() {
 	// 401 and a login is required
 	// true
 }
+
+// The tokens of a session are bound to a key: nothing else in the program changes.
+func ExampleDPoP() {
+	srv := clienttest.NewServer()
+	defer srv.Close()
+	srv.SetPolicy(clienttest.Policy{DPoP: true, DPoPNonce: true})
+
+	cfg := srv.Config()
+	cfg.DPoP = &client.DPoP{}
+	c, err := client.New(cfg)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer c.Close(ctx)
+	alice := c.Session("alice@example.com")
+	err = alice.Login(ctx, &client.LoginOptions{
+		Open: func(ctx context.Context, url string) error { return srv.Approve(ctx, url, "alice") },
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	resp, err := alice.HTTPClient().Get(srv.APIURL("/v1/me"))
+	if err != nil {
+		log.Fatal(err)
+	}
+	resp.Body.Close()
+	fmt.Println(resp.Status)
+	// Output:
+	// 200 OK
+}
+
+// An API wants a stronger login than the user had: the next one asks for it (RFC 9470).
+func ExampleDemandOf() {
+	srv := clienttest.NewServer()
+	defer srv.Close()
+	srv.FailAPI(1, clienttest.Unauthorized(`Bearer error="insufficient_user_authentication", acr_values="mfa", max_age="300"`))
+
+	c, err := client.New(srv.Config())
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer c.Close(ctx)
+	alice := c.Session("alice@example.com")
+	if err := srv.SignIn(ctx, alice); err != nil {
+		log.Fatal(err)
+	}
+	resp, err := alice.HTTPClient().Get(srv.APIURL("/v1/transfer"))
+	if err != nil {
+		log.Fatal(err)
+	}
+	resp.Body.Close()
+	demand, ok := client.DemandOf(resp)
+	fmt.Println(ok, demand.ACRValues, *demand.MaxAge)
+	err = alice.Login(ctx, &client.LoginOptions{
+		Demand: &demand,
+		Open:   func(ctx context.Context, url string) error { return srv.Approve(ctx, url, "alice") },
+	})
+	fmt.Println(err)
+	// Output:
+	// true [mfa] 5m0s
+	// <nil>
+}

@@ -66,7 +66,7 @@ type exchanged struct {
 type counts struct{ kills, stops, excused, lost, refused int }
 
 // newFleet begins a session and starts n workers.
-func newFleet(t *testing.T, name string, s shared, n int, l leases, refreshTimeout, pause time.Duration) *fleet {
+func newFleet(t *testing.T, name string, s shared, n int, l leases, refreshTimeout, pause time.Duration, edits ...func(*fleetJob)) *fleet {
 	t.Helper()
 	f := &fleet{
 		T: t, name: name, size: n, server: testserver.NewLoopback(),
@@ -82,6 +82,9 @@ func newFleet(t *testing.T, name string, s shared, n int, l leases, refreshTimeo
 		Issuer: f.server.Issuer(), TokenURL: f.server.TokenURL(), APIURL: f.server.APIURL("/me"),
 		RefreshTimeout: refreshTimeout, Pause: pause,
 	}}
+	for _, edit := range edits {
+		edit(&f.job.Fleet)
+	}
 	f.store = s.open(t, f.job.Place, l)
 	f.began = time.Now()
 	f.signIn()
@@ -236,6 +239,30 @@ func TestRule058_OneRefreshForAllProcesses(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestDPoPFleet has processes share a session whose tokens are bound to a key: they share
+// that, too.
+func TestDPoPFleet(t *testing.T) {
+	onStores(t, 6, false, func(t *testing.T, name string, s shared) {
+		f := newFleet(t, name, s, 8, leases{}, 0, 10*time.Millisecond, func(j *fleetJob) { j.DPoP = true })
+		f.server.UpdatePolicy(func(p *testserver.Policy) { p.DPoP = true })
+		time.Sleep(testenv.Time(t))
+		all := f.end()
+		f.judgeCalm(all)
+		f.judge(all)
+		keys := make(map[string]int)
+		for _, e := range f.server.Log().Entries() {
+			p, err := testserver.ReadProof(e.Header.Get("DPoP"))
+			if err != nil {
+				t.Fatalf("%v: %v", e, err)
+			}
+			keys[p.Thumbprint]++
+		}
+		if len(keys) != 1 {
+			t.Errorf("proofs of %d keys, want those of one: %v", len(keys), keys)
+		}
+	})
 }
 
 // judgeCalm checks a run in which nothing happened to anybody.

@@ -27,15 +27,20 @@ type fleetJob struct {
 	Issuer, TokenURL, APIURL string
 	RefreshTimeout           time.Duration
 	Pause                    time.Duration // between two calls
+	DPoP                     bool          // tokens are bound to a key
 }
 
 // config returns that of a client of the fleet, but for its store.
 func (j fleetJob) config(name string) client.Config {
-	return client.Config{
+	cfg := client.Config{
 		Issuer: j.Issuer, Endpoint: oauth2.Endpoint{TokenURL: j.TokenURL}, ClientID: "app",
 		RefreshTimeout: j.RefreshTimeout,
 		TokenHeader:    http.Header{workerHeader: {name}},
 	}
+	if j.DPoP {
+		cfg.DPoP = new(client.DPoP)
+	}
+	return cfg
 }
 
 // A tally is what one worker, or all of them, did.
