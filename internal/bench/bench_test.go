@@ -1,0 +1,59 @@
+package main
+
+import (
+	"testing"
+	"time"
+)
+
+func BenchmarkSteady(b *testing.B) {
+	for _, l := range loads {
+		for _, p := range append(bounds, peers...) {
+			b.Run(l.String()+"/"+p.name+"/serial", func(b *testing.B) { p.steady(b, l, false) })
+			b.Run(l.String()+"/"+p.name+"/parallel", func(b *testing.B) { p.steady(b, l, true) })
+		}
+	}
+}
+
+// The counts of the fast path are those of the floor, whatever the token is like.
+func TestFreshet_is_at_the_floor(t *testing.T) {
+	for _, l := range loads {
+		allocs := func(p peer) float64 {
+			rt := p.over(api{}, &issuer{lifetime: time.Hour, size: l.tokenSize})
+			req := request(t.Context(), l.headers)
+			return testing.AllocsPerRun(1000, func() { rt.RoundTrip(req) })
+		}
+		base, least, own := allocs(bounds[0]), allocs(bounds[1]), allocs(peers[len(peers)-1])
+		if own != least {
+			t.Errorf("%v: %v allocations over the base, want %v", l, own-base, least-base)
+		}
+	}
+}
+
+// Every library does the work that it is measured with.
+func TestPeers_work(t *testing.T) {
+	for _, p := range peers {
+		t.Run(p.name, func(t *testing.T) {
+			tokens := &issuer{lifetime: time.Hour}
+			rt := p.over(api{func(token string) bool { return token != "token-1-" }}, tokens)
+			for range 3 {
+				resp, err := rt.RoundTrip(request(t.Context(), 6))
+				if err != nil || resp.StatusCode != 200 {
+					t.Fatal(resp, err)
+				}
+			}
+			if n := tokens.calls.Load(); n != 1 {
+				t.Errorf("%d token requests", n)
+			}
+		})
+	}
+}
+
+// What the table says of Freshet is what it has to be.
+func TestScenarios(t *testing.T) {
+	own := peers[len(peers)-1]
+	for i, want := range map[int]string{0: "1", 2: "1000 / 1", 4: "20 / no"} {
+		if got := scenarios[i].run(own); got != want {
+			t.Errorf("%s: %s, want %s", scenarios[i].title, got, want)
+		}
+	}
+}

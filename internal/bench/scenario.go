@@ -1,0 +1,161 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"runtime"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// A scenario is something that happens to programs, and what became of it for each
+// library, in one cell.
+type scenario struct {
+	title string
+	run   func(p peer) string
+}
+
+// scenarios are in the order of the table.
+var scenarios = []scenario{
+	{"10,000 callers, expired token: token requests", stampede},
+	{"… stack of a waiting caller", waiting},
+	{"token revoked under 1000 requests, half of them POSTs: answered 200 / token requests", revoked},
+	{"20 ms deadline during a 500 ms refresh: back after", slowWaiter},
+	{"first caller cancelled after the server rotated: 20 others served / session lost", leaderCancelled},
+}
+
+func scenarioTable() table {
+	t := table{title: "What happens", head: []string{""}}
+	for _, p := range peers {
+		t.head = append(t.head, p.name)
+	}
+	for _, s := range scenarios {
+		row := []any{s.title}
+		for _, p := range peers {
+			row = append(row, s.run(p))
+		}
+		t.add(row...)
+	}
+	return t
+}
+
+const crowd = 10_000
+
+func stampede(p peer) string {
+	tokens := &issuer{lifetime: time.Hour, delay: 100 * time.Millisecond}
+	rt := p.over(api{}, tokens)
+	var failed atomic.Int32
+	all(crowd, func(int) {
+		if _, err := rt.RoundTrip(request(context.Background(), 6)); err != nil {
+			failed.Add(1)
+		}
+	})
+	if n := failed.Load(); n > 0 {
+		return fmt.Sprintf("%d, and %d failed", tokens.calls.Load(), n)
+	}
+	return fmt.Sprint(tokens.calls.Load())
+}
+
+// waiting measures the stacks while all callers wait for one token request.
+func waiting(p peer) string {
+	tokens := &issuer{lifetime: time.Hour, delay: 2 * time.Second}
+	rt := p.over(api{}, tokens)
+	reqs := make([]*http.Request, crowd) // to make one needs more stack than to send it
+	for i := range reqs {
+		reqs[i] = request(context.Background(), 6)
+	}
+	before := stacks()
+	var wg sync.WaitGroup
+	for _, req := range reqs {
+		wg.Go(func() { rt.RoundTrip(req) })
+	}
+	time.Sleep(time.Second)
+	size := (stacks() - before) / crowd
+	wg.Wait()
+	return fmt.Sprintf("%.1f KiB", float64(size)/1024)
+}
+
+func stacks() uint64 {
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return m.StackInuse
+}
+
+func revoked(p peer) string {
+	tokens := &issuer{lifetime: time.Hour, delay: 20 * time.Millisecond}
+	var dead atomic.Pointer[string]
+	rt := p.over(api{func(token string) bool { d := dead.Load(); return d != nil && token == *d }}, tokens)
+	first := "token-1-"
+	if _, err := rt.RoundTrip(request(context.Background(), 6)); err != nil {
+		return err.Error()
+	}
+	dead.Store(&first)
+	before := tokens.calls.Load()
+	var good atomic.Int32
+	all(1000, func(i int) {
+		req := request(context.Background(), 6)
+		if i%2 == 0 {
+			body := strings.Repeat("x", 64<<10)
+			post, _ := http.NewRequest(http.MethodPost, req.URL.String(), strings.NewReader(body))
+			req = post
+		}
+		if resp, err := rt.RoundTrip(req); err == nil && resp.StatusCode == http.StatusOK {
+			good.Add(1)
+		}
+	})
+	return fmt.Sprintf("%d / %d", good.Load(), tokens.calls.Load()-before)
+}
+
+func slowWaiter(p peer) string {
+	tokens := &issuer{lifetime: time.Hour, delay: 500 * time.Millisecond}
+	rt := p.over(api{}, tokens)
+	go rt.RoundTrip(request(context.Background(), 6))
+	time.Sleep(50 * time.Millisecond)
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Millisecond)
+	defer cancel()
+	began := time.Now()
+	rt.RoundTrip(request(ctx, 6))
+	took := time.Since(began).Round(time.Millisecond)
+	time.Sleep(600 * time.Millisecond) // the refresh ends before the next library's begins
+	return took.String()
+}
+
+func leaderCancelled(p peer) string {
+	tokens := &issuer{lifetime: time.Hour, delay: 300 * time.Millisecond}
+	rt := p.over(api{}, tokens)
+	ctx, cancel := context.WithCancel(context.Background())
+	var wg sync.WaitGroup
+	wg.Go(func() { rt.RoundTrip(request(ctx, 6)) })
+	time.Sleep(50 * time.Millisecond)
+	var served atomic.Int32
+	for range 20 {
+		wg.Go(func() {
+			if _, err := rt.RoundTrip(request(context.Background(), 6)); err == nil {
+				served.Add(1)
+			}
+		})
+	}
+	time.Sleep(50 * time.Millisecond)
+	cancel()
+	wg.Wait()
+	_, err := rt.RoundTrip(request(context.Background(), 6))
+	lost := "no"
+	if err != nil && (errors.Is(err, errSpent) || strings.Contains(err.Error(), errSpent.Error())) {
+		lost = "yes"
+	}
+	return fmt.Sprintf("%d / %s", served.Load(), lost)
+}
+
+// all calls f n times at once.
+func all(n int, f func(i int)) {
+	var wg sync.WaitGroup
+	for i := range n {
+		wg.Go(func() { f(i) })
+	}
+	wg.Wait()
+}
