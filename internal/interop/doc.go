@@ -13,5 +13,5 @@
 // It is a module of its own, because the servers need many others. Run it here:
 //
 //	go test ./...
-//	FRESHET_TEST_TIME=20s go test -v -run Lifetimes .   # all of it, a minute
+//	FRESHET_TEST_TIME=20s go test -v -run Lifetimes .   # all of it, four minutes
 package interop
