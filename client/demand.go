@@ -1,7 +1,7 @@
 package client
 
 import (
-	"fmt"
+	"cmp"
 	"net/http"
 	"net/url"
 	"slices"
@@ -46,16 +46,22 @@ func DemandOf(resp *http.Response) (d Demand, ok bool) {
 		}
 		switch c.Param("error") {
 		case "insufficient_scope":
-			d.Scopes = slices.DeleteFunc(strings.Fields(c.Param("scope")), func(s string) bool { return !isScope(s) })
+			d.Scopes = append(d.Scopes, scopesIn(c.Param("scope"))...)
 		case "insufficient_user_authentication":
-			d.ACRValues = strings.Fields(c.Param("acr_values"))
-			d.MaxAge = maxAge(c.Param("max_age"))
+			d.ACRValues = append(d.ACRValues, scopesIn(c.Param("acr_values"))...)
+			d.MaxAge = cmp.Or(maxAge(c.Param("max_age")), d.MaxAge)
 		default:
 			continue
 		}
 		ok = true
 	}
 	return d, ok
+}
+
+// scopesIn returns the words of a list that can be scopes, or values of acr, which have
+// the same letters.
+func scopesIn(text string) []string {
+	return slices.DeleteFunc(strings.Fields(text), func(s string) bool { return !isScope(s) })
 }
 
 func maxAge(text string) *time.Duration {
@@ -94,15 +100,14 @@ func (d *Demand) check(p *problems) {
 	if d == nil {
 		return
 	}
-	for i, s := range d.Scopes {
-		if !isScope(s) {
-			p.add("Demand.Scopes[%d] is empty or has a character that no scope has", i)
+	for field, words := range map[string][]string{"Scopes": d.Scopes, "ACRValues": d.ACRValues} {
+		for i, s := range words {
+			if !isScope(s) {
+				p.add("Demand.%s[%d] is empty or has a character that none has", field, i)
+			}
 		}
 	}
 	if d.MaxAge != nil {
 		p.duration("Demand.MaxAge", *d.MaxAge)
-	}
-	if strings.ContainsFunc(fmt.Sprint(d.ACRValues), func(r rune) bool { return r < ' ' }) {
-		p.add("Demand.ACRValues has a control character")
 	}
 }

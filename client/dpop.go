@@ -16,6 +16,9 @@ import (
 // or when it first needs one, and keeps it in the session's record: a [tokenstore.Sealed]
 // protects it as it does the tokens.
 //
+// A request whose proof the API refuses, because it wants a nonce or another clock, is
+// sent again whatever Config.Retry says: the API has not looked at more than the proof.
+//
 // Printed, it shows nothing of the key, unless it is in an unexported field.
 type DPoP struct {
 	// Algorithm is how keys sign: ES256, ES384, ES512, EdDSA, RS256 or PS256. If empty,
@@ -55,7 +58,7 @@ func (d DPoP) MarshalText() ([]byte, error) { return nil, errKey }
 func (d DPoP) GobEncode() ([]byte, error) { return nil, errKey }
 
 func (d *DPoP) check(p *problems) {
-	if _, err := d.newKey(); err != nil {
+	if _, err := d.algorithm(); err != nil {
 		p.add("DPoP.%w", err)
 	}
 }
@@ -97,8 +100,9 @@ func (p *prover) RoundTrip(out *http.Request) (*http.Response, error) {
 		closeBody(out)
 		return nil, &transport.RefreshError{Kind: transport.LoginRequired, Err: err}
 	}
-	resp, sent, err := p.send(out, key, b)
-	if err != nil || b.Sent >= maxSends || !p.demands(out, resp, sent) {
+	sent := p.keys.apis.of(originOf(out))
+	resp, told, err := p.send(out, key, b, sent)
+	if err != nil || b.Sent >= maxSends || !demands(resp, sent, told) {
 		return resp, err
 	}
 	again, ok := rewound(out)
@@ -113,16 +117,14 @@ func (p *prover) RoundTrip(out *http.Request) (*http.Response, error) {
 		closeBody(again)
 		return nil, err
 	}
-	resp, _, err = p.send(again, key, b)
+	resp, _, err = p.send(again, key, b, told)
 	return resp, err
 }
 
-// send makes one attempt and learns from its answer. It returns what the proof was made
-// with.
-func (p *prover) send(out *http.Request, key *proofKey, b *transport.Bound) (*http.Response, peer, error) {
-	where := originOf(out)
-	now := p.keys.apis.of(where)
-	proof, err := key.prove(out, b.Token.Reveal(), now)
+// send makes one attempt, with a proof for the server as it is known, and returns how the
+// answer has it.
+func (p *prover) send(out *http.Request, key *proofKey, b *transport.Bound, known peer) (resp *http.Response, told peer, err error) {
+	proof, err := key.prove(out, b.Token.Reveal(), known)
 	if err != nil {
 		closeBody(out)
 		return nil, peer{}, err
@@ -131,20 +133,21 @@ func (p *prover) send(out *http.Request, key *proofKey, b *transport.Bound) (*ht
 	req.Header = out.Header.Clone()
 	req.Header["Dpop"] = []string{proof}
 	b.Sent++
-	resp, err := p.base.RoundTrip(&req)
+	resp, err = p.base.RoundTrip(&req)
 	if err == nil && resp != nil {
-		p.keys.apis.learn(where, resp.Header)
+		told = p.keys.apis.learn(originOf(out), resp.Header)
 	}
-	return resp, now, err
+	return resp, told, err
 }
 
-// demands reports whether resp says that another proof than the one made with sent may do.
-func (p *prover) demands(out *http.Request, resp *http.Response, sent peer) bool {
+// demands reports whether resp, the answer to a proof made with sent, says that one made
+// with told may do.
+func demands(resp *http.Response, sent, told peer) bool {
 	if resp == nil || resp.StatusCode != http.StatusUnauthorized {
 		return false
 	}
 	for _, c := range transport.Challenges(resp) {
-		if p.keys.apis.of(originOf(out)).mends(sent, c.Param("error")) && isDPoP(c.Scheme) {
+		if isDPoP(c.Scheme) && told.mends(sent, c.Param("error")) {
 			return true
 		}
 	}

@@ -1,6 +1,7 @@
 package client
 
 import (
+	"cmp"
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/ed25519"
@@ -130,10 +131,11 @@ func (d *DPoP) algorithm() (jose.SignatureAlgorithm, error) {
 		}
 		return alg, nil
 	}
-	if d.Algorithm == "" {
-		return jose.ES256, nil
+	alg := cmp.Or(jose.SignatureAlgorithm(d.Algorithm), jose.ES256)
+	if generators[alg] == nil {
+		return "", errors.New("Algorithm is none of ES256, ES384, ES512, EdDSA, RS256 and PS256")
 	}
-	return jose.SignatureAlgorithm(d.Algorithm), nil
+	return alg, nil
 }
 
 // newKey returns the program's own key, or a new one.
@@ -145,7 +147,7 @@ func (d *DPoP) newKey() (*proofKey, error) {
 	if d.Key != nil {
 		return newProofKey(d.Key, alg, "")
 	}
-	signer, err := generate(alg)
+	signer, err := generators[alg]()
 	if err != nil {
 		return nil, err
 	}
@@ -156,19 +158,21 @@ func (d *DPoP) newKey() (*proofKey, error) {
 	return newProofKey(signer, alg, base64.StdEncoding.EncodeToString(der))
 }
 
-func generate(alg jose.SignatureAlgorithm) (crypto.Signer, error) {
-	switch alg {
-	case jose.ES256:
-		return ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	case jose.ES384:
-		return ecdsa.GenerateKey(elliptic.P384(), rand.Reader)
-	case jose.ES512:
-		return ecdsa.GenerateKey(elliptic.P521(), rand.Reader)
-	case jose.EdDSA:
+// generators make keys that sign so.
+var generators = map[jose.SignatureAlgorithm]func() (crypto.Signer, error){
+	jose.ES256: onCurve(elliptic.P256()),
+	jose.ES384: onCurve(elliptic.P384()),
+	jose.ES512: onCurve(elliptic.P521()),
+	jose.EdDSA: func() (crypto.Signer, error) {
 		_, key, err := ed25519.GenerateKey(rand.Reader)
 		return key, err
-	case jose.RS256, jose.PS256:
-		return rsa.GenerateKey(rand.Reader, 2048)
-	}
-	return nil, errors.New("Algorithm is none of ES256, ES384, ES512, EdDSA, RS256 and PS256")
+	},
+	jose.RS256: newRSA,
+	jose.PS256: newRSA,
 }
+
+func onCurve(curve elliptic.Curve) func() (crypto.Signer, error) {
+	return func() (crypto.Signer, error) { return ecdsa.GenerateKey(curve, rand.Reader) }
+}
+
+func newRSA() (crypto.Signer, error) { return rsa.GenerateKey(rand.Reader, 2048) }

@@ -34,16 +34,13 @@ func newProofKeys(cfg *DPoP) *proofKeys {
 // maxKeys is how many keys are at hand; the others are read from their records again.
 const maxKeys = 4096
 
-// fresh returns the key of a new session.
+// fresh returns the key of a new session. It is at hand from its first use: whoever only
+// begins logins pushes no key out.
 func (k *proofKeys) fresh() (*proofKey, error) {
 	if k.own != nil {
 		return k.own, nil
 	}
-	key, err := k.cfg.newKey()
-	if err == nil {
-		k.add(key)
-	}
-	return key, err
+	return k.cfg.newKey()
 }
 
 // of returns the key that a record has. The error is ErrKeyLost.

@@ -33,8 +33,9 @@ func (p *peers) of(origin string) peer {
 	return p.by[origin]
 }
 
-// learn takes the nonce and the time from an answer, of any status (RFC 9449 §8.2).
-func (p *peers) learn(origin string, header http.Header) {
+// learn takes the nonce and the time from an answer, of any status (RFC 9449 §8.2), and
+// returns how that has the server: another answer may come meanwhile, with an older nonce.
+func (p *peers) learn(origin string, header http.Header) peer {
 	old := p.of(origin)
 	now := old
 	if nonces := header["Dpop-Nonce"]; len(nonces) == 1 && isNonce(nonces[0]) {
@@ -48,7 +49,7 @@ func (p *peers) learn(origin string, header http.Header) {
 		}
 	}
 	if now == old {
-		return
+		return now
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -62,10 +63,11 @@ func (p *peers) learn(origin string, header http.Header) {
 		delete(p.by, other)
 	}
 	p.by[origin] = now
+	return now
 }
 
-// mends reports whether p, which is known of a server now, can mend an error that came to
-// a proof made with sent.
+// mends reports whether a proof made with p can mend an error that came to one made with
+// sent.
 func (p peer) mends(sent peer, code string) bool {
 	switch code {
 	case "use_dpop_nonce":

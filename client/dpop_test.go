@@ -2,7 +2,10 @@ package client
 
 import (
 	"context"
+	"fmt"
+	"io"
 	"net/http"
+	"net/http/httptrace"
 	"strings"
 	"sync"
 	"testing"
@@ -174,4 +177,92 @@ func testPeers(t *testing.T) {
 	if len(p.by) > maxPeers {
 		t.Errorf("%d origins are remembered", len(p.by))
 	}
+}
+
+// The proof that was demanded has the nonce of that answer, although one that came later
+// has an older nonce.
+func TestDPoP_answers_the_demand(t *testing.T) {
+	f := newLogins(t, bound)
+	f.demanding()
+	keys, older := f.client.endpoint.keys, http.Header{"Dpop-Nonce": {"older"}}
+	keys.auth.learn(f.Issuer(), older)
+	keys.apis.learn("https://api.test", older)
+	overtaken := roundTrip(func(req *http.Request) (*http.Response, error) {
+		resp, err := f.Transport().RoundTrip(req)
+		if err == nil && resp.StatusCode/100 == 4 {
+			for _, p := range []*peers{&keys.auth, &keys.apis} {
+				resp.Body = onRead{resp.Body, func() { p.learn(originOf(req), older) }}
+			}
+		}
+		return resp, err
+	})
+	f.client.endpoint.base = overtaken
+	f.signInAlice(t)
+	resp, err := f.session.Wrap(&http.Client{Transport: overtaken}).Get(f.APIURL("/"))
+	if err != nil || resp.StatusCode != http.StatusOK {
+		t.Fatal(resp, err)
+	}
+	resp.Body.Close()
+	n := 0
+	for _, p := range f.proofs(t) {
+		if p.Nonce == "older" {
+			n++
+		}
+	}
+	if n != 2 || len(f.proofs(t)) != 4 {
+		t.Errorf("%d proofs of %d have the older nonce, want one at each end, and one with that of the answer", n, len(f.proofs(t)))
+	}
+}
+
+// A demand does not cost the connection.
+func TestDPoP_keeps_the_connection(t *testing.T) {
+	f := newLogins(t, bound)
+	f.demanding()
+	f.signInAlice(t)
+	sent, dialed := 0, 0
+	ctx := httptrace.WithClientTrace(t.Context(), &httptrace.ClientTrace{GotConn: func(c httptrace.GotConnInfo) {
+		if sent++; !c.Reused {
+			dialed++
+		}
+	}})
+	req, _ := http.NewRequestWithContext(ctx, http.MethodGet, f.APIURL("/"), nil)
+	resp, err := f.session.HTTPClient().Do(req)
+	if err != nil || resp.StatusCode != http.StatusOK {
+		t.Fatal(resp, err)
+	}
+	resp.Body.Close()
+	if sent != 2 || dialed > 1 {
+		t.Errorf("sent %d times over %d new connections", sent, dialed)
+	}
+}
+
+// A key is read from its record once, and no more are at hand than there is room for.
+func TestProofKeys_are_at_hand(t *testing.T) {
+	k := newProofKeys(new(DPoP))
+	key, err := k.fresh()
+	if err != nil {
+		t.Fatal(err)
+	}
+	first, err := k.of(key.kept)
+	again, _ := k.of(key.kept)
+	if err != nil || first != again || first.thumbprint != key.thumbprint {
+		t.Errorf("%v, read twice: %t", err, first != again)
+	}
+	for i := range maxKeys + 10 {
+		k.add(&proofKey{kept: tokenstore.NewSecret(fmt.Sprint(i))})
+	}
+	if len(k.keys) != maxKeys {
+		t.Errorf("%d keys are at hand", len(k.keys))
+	}
+}
+
+// An onRead is a body that does something whenever it is read.
+type onRead struct {
+	io.ReadCloser
+	do func()
+}
+
+func (b onRead) Read(p []byte) (int, error) {
+	b.do()
+	return b.ReadCloser.Read(p)
 }

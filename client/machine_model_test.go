@@ -2,7 +2,6 @@ package client_test
 
 import (
 	"fmt"
-	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -128,7 +127,7 @@ type update struct {
 	n     int
 	by    *process
 	read  *tokenstore.Record // nil where nothing was stored or it can't be read
-	knew  map[*user]version  // what by knew before it made something
+	knew  version            // what by had of the account before it made something
 	began time.Time
 }
 
@@ -208,7 +207,7 @@ func (m *model) enter(p *process, key string, old *tokenstore.Record) (leave fun
 			m.violated("%s writes %v, which it was told to forget", p, made)
 		}
 		p.forgot[a] = false
-		u.knew = maps.Clone(p.known)
+		u.knew = p.known[a]
 		p.learn(a, versionOf(made))
 	}
 }
@@ -228,7 +227,7 @@ func (m *model) saw(r *tokenstore.Record) {
 // loseExclusion notes that p could not store what it has, and another may come first: p may
 // take over that, and know of its own no more.
 func (m *model) loseExclusion(p *process, made *tokenstore.Record) {
-	if a := m.account(made.Account); a.last != nil && a.last.by == p && a.last.knew != nil {
+	if a := m.account(made.Account); a.last != nil && a.last.by == p {
 		p.unlearn(a, a.last.knew)
 	}
 	if at, ok := made.Token(""); ok {

@@ -113,11 +113,11 @@ func (p *process) learn(a *user, v version) {
 	}
 }
 
-// unlearn notes that the process may have what it knew before, and nothing newer.
-func (p *process) unlearn(a *user, knew map[*user]version) {
-	delete(p.known, a)
-	if v, found := knew[a]; found {
-		p.known[a] = v
+// unlearn notes that the process may have what it knew before, if that was anything, and
+// nothing newer.
+func (p *process) unlearn(a *user, knew version) {
+	if p.known[a] = knew; knew == (version{}) {
+		delete(p.known, a)
 	}
 }
 

@@ -24,7 +24,7 @@ type ResourceMetadata struct {
 }
 
 // ResourceMetadata fetches the metadata of the API that has answered resp, from the URL
-// that its challenge names (RFC 9728 §5.1), without any credentials. It is an error unless
+// that its challenge names (RFC 9728 §5.1), without a token or a secret. It is an error unless
 // that is the API's own: at its origin, about the URL that was asked for, and with
 // Config.Issuer among its authorization servers. What it says is then as good as the API;
 // an API that leads to another server is not followed.

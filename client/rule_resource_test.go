@@ -32,6 +32,8 @@ func TestDemandOf(t *testing.T) {
 		"a new login":   {401, []string{`dpop error="insufficient_user_authentication", max_age=0`}, Demand{MaxAge: age(0)}, true},
 		"no age":        {401, []string{`DPoP error="insufficient_user_authentication", max_age="-1"`}, Demand{}, true},
 		"both":          {403, []string{`Basic`, `Bearer error="insufficient_scope", scope="a"`, `DPoP error="insufficient_user_authentication", acr_values="x"`}, Demand{Scopes: []string{"a"}, ACRValues: []string{"x"}}, true},
+		"two lists":     {403, []string{`Bearer error="insufficient_scope", scope="a"`, `DPoP error="insufficient_scope"`}, Demand{Scopes: []string{"a"}}, true},
+		"one age":       {401, []string{`Bearer error="insufficient_user_authentication", max_age="60"`, `DPoP error="insufficient_user_authentication"`}, Demand{MaxAge: age(time.Minute)}, true},
 		"metadata":      {401, []string{`Bearer resource_metadata="https://api.test/m"`}, Demand{Metadata: "https://api.test/m"}, false},
 		"token":         {401, []string{`Bearer error="invalid_token"`}, Demand{}, false},
 		"other scheme":  {403, []string{`Basic error="insufficient_scope", scope="a"`}, Demand{}, false},

@@ -141,8 +141,8 @@ var errOtherTarget = errors.New("client: Refresh: the token is for another targe
 
 // TokenSource returns the session as the interface of x/oauth2, for libraries
 // that want one: Google's, gRPC's and many others. Its tokens have no refresh
-// token, so that nobody else spends it. With Config.DPoP it is an error. A call takes no longer than twice the
-// RefreshTimeout.
+// token, so that nobody else spends it. With Config.DPoP every call is an error. A
+// call takes no longer than twice the RefreshTimeout.
 //
 // A library that takes a TokenSource does not tell it about a 401, so a token that
 // is revoked early is handed out until it expires; and many, oauth2.NewClient

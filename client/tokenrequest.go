@@ -39,6 +39,7 @@ type tokenRequest struct {
 
 	origin   string // of the endpoint, where proofs are made
 	proof    peer   // what the proof of the last attempt was made with
+	told     peer   // what the last answer says of it
 	demanded bool   // another proof, by an answer (RFC 9449 §8)
 }
 
@@ -115,7 +116,7 @@ func (x *tokenRequest) RoundTrip(*http.Request) (*http.Response, error) {
 	// target that can't be read.
 	resp.Header.Del("Location")
 	if x.endpoint.key != nil {
-		x.endpoint.keys.auth.learn(x.origin, resp.Header)
+		x.told = x.endpoint.keys.auth.learn(x.origin, resp.Header)
 	}
 	if resp.StatusCode == http.StatusSwitchingProtocols {
 		resp.Body.Close() // the connection itself, which no context ends
@@ -193,7 +194,9 @@ func (x *tokenRequest) prove(req *http.Request) error {
 		return nil
 	}
 	x.origin = originOf(req)
-	x.proof = x.endpoint.keys.auth.of(x.origin)
+	if x.proof = x.told; !x.demanded {
+		x.proof = x.endpoint.keys.auth.of(x.origin)
+	}
 	proof, err := x.endpoint.key.prove(req, "", x.proof)
 	req.Header["Dpop"] = []string{proof}
 	return err
@@ -205,7 +208,7 @@ func (x *tokenRequest) demands() bool {
 	if x.endpoint.key == nil || x.answer == nil || x.answer.status/100 != 4 || x.demanded {
 		return false
 	}
-	x.demanded = x.endpoint.keys.auth.of(x.origin).mends(x.proof, x.answer.code())
+	x.demanded = x.told.mends(x.proof, x.answer.code())
 	return x.demanded
 }
 

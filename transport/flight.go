@@ -118,7 +118,7 @@ func (f *flight) look() error {
 		return s.fail(asRefreshError(err, StoreFailed), nil, f.target)
 	}
 	held := s.held()
-	if outranks(held, stored) && (held.Ended || stored.Exists()) {
+	if held.Newer(stored) && (held.Ended || stored.Exists()) {
 		return nil // an Update writes what is newer
 	}
 	if stored.Newer(held) {

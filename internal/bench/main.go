@@ -26,8 +26,8 @@ func main() {
 		log.Fatal(err)
 	}
 	fmt.Printf("%s, %s/%s, %d processors\n\n", runtime.Version(), runtime.GOOS, runtime.GOARCH, runtime.GOMAXPROCS(0))
-	for _, make := range []func() table{steadyTable, scenarioTable} {
-		t := make()
+	for _, measured := range []func() table{steadyTable, scenarioTable} {
+		t := measured()
 		t.print(os.Stdout)
 	}
 }

@@ -35,7 +35,6 @@ type issuer struct {
 	size     int           // of a token
 
 	calls atomic.Int32
-	sent  atomic.Int32 // refresh tokens that had been used
 
 	mu   sync.Mutex // guards what follows
 	live int        // the refresh token that works, by its number
@@ -63,7 +62,6 @@ func (i *issuer) token(ctx context.Context) (text string, expiry time.Time, err 
 		}
 	}
 	if spent {
-		i.sent.Add(1)
 		return "", time.Time{}, errSpent
 	}
 	i.mu.Lock()

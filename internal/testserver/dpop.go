@@ -25,48 +25,44 @@ const (
 	maxProofLead = 5 * time.Second
 )
 
-// A proof is a DPoP proof that was checked (RFC 9449 §4.3).
-type proof struct {
-	jkt string // the thumbprint of its key
-}
-
 // proofError is what is wrong with a proof: a code of RFC 9449, and a description.
 type proofError struct{ code, description string }
 
 func badProof(description string) *proofError { return &proofError{"invalid_dpop_proof", description} }
 
-// checkProof checks the proof of r, and that it is made for token, if there is one. It is
-// nil where r has none. nonce is what it has to have; "" is none.
-func (x *exchange) checkProof(r *http.Request, token, nonce, previous string) (*proof, *proofError) {
+// checkProof checks the proof of r (RFC 9449 §4.3), and that it is made for token, if there
+// is one, and returns the thumbprint of its key; "" where r has none. It has to have one of
+// the nonces, unless they are "".
+func (x *exchange) checkProof(r *http.Request, token, nonce, previous string) (jkt string, err *proofError) {
 	list := r.Header.Values("DPoP")
 	switch {
 	case len(list) == 0:
-		return nil, nil
+		return "", nil
 	case len(list) > 1:
-		return nil, badProof("there are several proofs")
+		return "", badProof("there are several proofs")
 	}
 	h, c, fault := readProof(list[0])
 	if fault != "" {
-		return nil, badProof(fault)
+		return "", badProof(fault)
 	}
 	now := x.server.now()
 	age := now.Sub(c.time("iat"))
 	sum := sha256.Sum256([]byte(token))
 	switch {
 	case c.text("htm") != r.Method:
-		return nil, badProof("htm is not the method")
+		return "", badProof("htm is not the method")
 	case !x.sameURL(c.text("htu"), r.URL):
-		return nil, badProof("htu is not the URL")
+		return "", badProof("htu is not the URL")
 	case age > maxProofAge || age < -maxProofLead:
-		return nil, badProof("iat is too old, or in the future")
+		return "", badProof("iat is too old, or in the future")
 	case token != "" && c.text("ath") != base64url(sum[:]):
-		return nil, badProof("ath is not the token's")
+		return "", badProof("ath is not the token's")
 	case nonce != "" && c.text("nonce") != nonce && c.text("nonce") != previous:
-		return nil, &proofError{"use_dpop_nonce", "the proof needs the nonce that is in this answer"}
+		return "", &proofError{"use_dpop_nonce", "the proof needs the nonce that is in this answer"}
 	case c.text("jti") == "" || !x.server.tokens.firstUse("dpop "+c.text("jti")):
-		return nil, badProof("jti is missing, or was used before")
+		return "", badProof("jti is missing, or was used before")
 	}
-	return &proof{h.JWK.thumbprint()}, nil
+	return h.JWK.thumbprint(), nil
 }
 
 // sameURL compares htu with where r came, without query and fragment (RFC 9449 §4.3).
@@ -186,16 +182,14 @@ func (x *exchange) provedToken(w http.ResponseWriter, p *Policy, r *http.Request
 	if nonce != "" {
 		w.Header().Set("DPoP-Nonce", nonce)
 	}
-	found, err := x.checkProof(r, "", nonce, previous)
-	if err == nil && found == nil && p.DPoP {
+	jkt, err := x.checkProof(r, "", nonce, previous)
+	if err == nil && jkt == "" && p.DPoP {
 		err = badProof("a proof is required")
 	}
 	if err != nil {
 		return badRequest(err.code, err.description)
 	}
-	if found != nil {
-		x.jkt = found.jkt
-	}
+	x.jkt = jkt
 	return nil
 }
 
@@ -226,13 +220,13 @@ func (x *exchange) checkBound(r *http.Request, scheme, token, nonce, previous st
 	if jkt == "" {
 		return nil
 	}
-	found, err := x.checkProof(r, token, nonce, previous)
+	proved, err := x.checkProof(r, token, nonce, previous)
 	switch {
 	case err != nil:
 		return err
-	case found == nil:
+	case proved == "":
 		return badProof("a proof is required")
-	case found.jkt != jkt:
+	case proved != jkt:
 		return &proofError{"invalid_token", "the token is bound to another key"}
 	}
 	return nil

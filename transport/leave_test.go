@@ -1,0 +1,37 @@
+package transport
+
+import (
+	"testing"
+	"time"
+
+	"github.com/freshet-go/freshet/tokenstore"
+)
+
+// Callers join the flights of their own session, and none of one before.
+func TestFlights_are_of_one_session(t *testing.T) {
+	for what, test := range map[string]struct {
+		change func(rec *tokenstore.Record)
+		leaves bool
+	}{
+		"a refresh":     {func(rec *tokenstore.Record) { rec.Generation++ }, false},
+		"a later login": {func(rec *tokenstore.Record) { rec.Session = tokenstore.NewSessionID(rec.Session) }, true},
+		"a logout":      {func(rec *tokenstore.Record) { rec.Ended = true }, true},
+	} {
+		s, _ := rejectable(t, 0)
+		rec := clocked(time.Now(), 0)
+		s.mu.Lock()
+		s.publishLocked(rec, true)
+		before := s.flights.Load()
+		next := rec.Clone()
+		test.change(&next)
+		s.publishLocked(&next, true)
+		s.mu.Unlock()
+		if left := s.flights.Load() != before; left != test.leaves {
+			t.Errorf("%s: left %t, want %t", what, left, test.leaves)
+		}
+		before = s.flights.Load()
+		if err := s.Forget(t.Context()); err != nil || s.flights.Load() == before {
+			t.Errorf("Forget: %v, left %t", err, s.flights.Load() != before)
+		}
+	}
+}
