@@ -44,6 +44,33 @@ func (t Table) Load(ctx context.Context, key string) (record []byte, err error) 
 const lock = `INSERT INTO tokens (key) VALUES ($1) ON CONFLICT (key) DO UPDATE SET key = excluded.key RETURNING record`
 
 func (t Table) Update(ctx context.Context, key string, next func(context.Context, []byte) ([]byte, error)) error {
+	return t.locked(ctx, key, func(detached context.Context, tx *sql.Tx, old []byte) error {
+		record, err := next(detached, old)
+		switch {
+		case err != nil:
+			return err
+		case len(record) > tokenstore.MaxRecord:
+			return tokenstore.ErrTooLarge
+		}
+		// A nil slice is NULL to the driver, and an empty record to us.
+		_, err = tx.ExecContext(detached, `UPDATE tokens SET record = coalesce($2::bytea, '') WHERE key = $1`, key, record)
+		return err
+	})
+}
+
+// Delete takes the lock like an Update: a DELETE that waits may still happen when its
+// caller has gone, since the database hears of that late, and would take away what
+// another process has written meanwhile.
+func (t Table) Delete(ctx context.Context, key string) error {
+	return t.locked(ctx, key, func(detached context.Context, tx *sql.Tx, _ []byte) error {
+		_, err := tx.ExecContext(detached, `DELETE FROM tokens WHERE key = $1`, key)
+		return err
+	})
+}
+
+// locked calls do with the record locked, in a transaction that goes on if the caller
+// goes. If do fails, nothing is written.
+func (t Table) locked(ctx context.Context, key string, do func(detached context.Context, tx *sql.Tx, old []byte) error) error {
 	if err := tokenstore.CheckKey(key); err != nil {
 		return err
 	}
@@ -57,32 +84,16 @@ func (t Table) Update(ctx context.Context, key string, next func(context.Context
 	if err != nil {
 		return err
 	}
-	defer tx.Rollback() // whatever next does: return, panic or Goexit
+	defer tx.Rollback() // whatever do does: return, panic or Goexit
 	var old []byte
 	if err := tx.QueryRowContext(ctx, lock, key).Scan(&old); err != nil {
 		return err
 	}
-	record, err := next(detached, old)
-	switch {
+	switch err := do(detached, tx, old); {
 	case errors.Is(err, tokenstore.ErrUnchanged):
 		return nil
 	case err != nil:
 		return err
-	case len(record) > tokenstore.MaxRecord:
-		return tokenstore.ErrTooLarge
-	}
-	// A nil slice is NULL to the driver, and an empty record to us.
-	_, err = tx.ExecContext(detached, `UPDATE tokens SET record = coalesce($2::bytea, '') WHERE key = $1`, key, record)
-	if err != nil {
-		return err
 	}
 	return tx.Commit()
-}
-
-func (t Table) Delete(ctx context.Context, key string) error {
-	if err := tokenstore.CheckKey(key); err != nil {
-		return err
-	}
-	_, err := t.db.ExecContext(ctx, `DELETE FROM tokens WHERE key = $1`, key)
-	return err
 }
