@@ -231,16 +231,6 @@ func (c *Config) tokenTransport() http.RoundTripper {
 
 func (c *Config) scope() string { return strings.Join(c.Scopes, " ") }
 
-// transport returns what the Transports of all sessions are made of. Its Source is
-// nobody's.
-func (c *Config) transport(refresh transport.RefreshFunc) (*transport.Transport, error) {
-	source, err := transport.NewSource(transport.SourceConfig{Refresh: refresh})
-	if err != nil {
-		return nil, err
-	}
-	return transport.New(c.transportConfig(source))
-}
-
 func (c *Config) transportConfig(source *transport.Source) transport.Config {
 	return transport.Config{
 		Source:               source,

@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/freshet-go/freshet/transport"
 )
 
 // check returns everything that is wrong with c, each with its field and what to
@@ -108,7 +110,7 @@ func loopback(host string) bool {
 
 // checkOrigins has package transport look at the origins, which are its own.
 func (c *Config) checkOrigins(p *problems) {
-	if _, err := c.transport(new(tokenEndpoint).refresh); err != nil {
+	if _, err := transport.New(c.transportConfig(new(transport.Source))); err != nil {
 		*p = append(*p, fmt.Errorf("client: Config: %w", errors.Unwrap(err)))
 	}
 }

@@ -30,7 +30,7 @@ func (s *Session) Wrap(hc *http.Client) *http.Client {
 
 // Transport returns the RoundTripper of HTTPClient, for programs that make an
 // http.Client of their own.
-func (s *Session) Transport() http.RoundTripper { return &roundTripper{s, nil, s.transport} }
+func (s *Session) Transport() http.RoundTripper { return &roundTripper{s, nil, s.over(nil)} }
 
 // A roundTripper sends requests for a session, or for the one that the request's
 // context names.

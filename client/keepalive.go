@@ -119,8 +119,8 @@ func (k *keeper) run(ctx context.Context) {
 	k.end()
 }
 
-// end waits for those that are at work, whose context is over. Their sessions are not
-// given back: a refresh may be under way, and is what Close waits for.
+// end waits for those that are at work, whose context is over. A refresh that is under
+// way goes on.
 func (k *keeper) end() {
 	for k.working > 0 || k.scanning {
 		select {
@@ -237,7 +237,6 @@ func (k *keeper) turn(p page) {
 		k.client.warn("keep-alive: the sessions in the store can't be listed", "err", p.err)
 	default:
 		for _, s := range k.queue.remove(func(s *kept) bool { return s.scan != k.scans }) {
-			s.giveBack()
 			delete(k.all, s.key)
 		}
 	}

@@ -21,7 +21,7 @@ type kept struct {
 	seen    stamp    // the record for which due was drawn
 	refused stamp    // the record that needs a login
 	looks   uint8    // at the session since then, in vain
-	session *Session // borrowed as long as it fails, because it knows how long to pause
+	session *Session // had as long as it fails, because it knows how long to pause
 
 	outcome outcome // of the last work
 }
@@ -98,7 +98,7 @@ func (s *kept) keep(ctx context.Context, k *keeper, rec *tokenstore.Record) {
 		s.seen, s.looks = at, 0
 		s.due = transport.RefreshPoint(rec, "", k.client.cfg.RefreshBefore)
 		if s.due.After(time.Now()) {
-			s.giveBack()
+			s.session = nil
 			return
 		}
 	}
@@ -107,14 +107,14 @@ func (s *kept) keep(ctx context.Context, k *keeper, rec *tokenstore.Record) {
 
 func (s *kept) renew(ctx context.Context, k *keeper) {
 	if s.session == nil {
-		s.session = k.client.borrow(s.account)
+		s.session = k.client.session(s.account, false)
 	}
 	err := s.session.renew(ctx)
 	switch {
 	case err == nil:
 		s.outcome, s.looks = worked, 0
 		s.due = later(s.session.nextRenewal(), time.Now().Add(minRetry))
-		s.giveBack()
+		s.session = nil
 	case errors.Is(err, ErrLoginRequired):
 		s.outcome, s.refused = worked, s.seen
 		s.lookAgain(k)
@@ -139,20 +139,13 @@ func (s *kept) fail(err error) {
 
 // lookAgain sets when to look for a login.
 func (s *kept) lookAgain(k *keeper) {
-	s.giveBack()
+	s.session = nil
 	wait := k.rescan
 	if wait < maxLook {
 		wait = min(wait<<s.looks, maxLook)
 	}
 	s.looks = min(s.looks+1, 10)
 	s.due = time.Now().Add(wait - wait/4 + jitter(wait/2))
-}
-
-func (s *kept) giveBack() {
-	if s.session != nil {
-		s.session.client.giveBack(s.session)
-		s.session = nil
-	}
 }
 
 // renew is [transport.Source.Renew].

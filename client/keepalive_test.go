@@ -135,7 +135,7 @@ func TestKeepAlive_makes_one_refresh_a_lifetime_between_all_hosts(t *testing.T) 
 		}
 		cr.wantNoReuse(t)
 		for _, c := range cr.clients {
-			if n := len(c.sessions); n != 0 {
+			if n := c.sessions.held(); n != 0 {
 				t.Errorf("a client still has %d sessions in memory", n)
 			}
 		}

@@ -18,47 +18,49 @@ import (
 // over, or was never begun, every call that needs a token fails with an error
 // that is [ErrLoginRequired].
 type Session struct {
-	client    *Client
-	account   string
-	source    *transport.Source
-	transport *transport.Transport
-	target    string // of a view, as transports name it
-	err       error  // why the session can't be used, or nil
+	client  *Client
+	account string
+	source  *transport.Source
+	err     error // why the session can't be used, or nil
 
-	asked     bool // the program has it; guarded by client.mu
-	borrowers int  // guarded by client.mu
+	target string               // of a view, as transports name it
+	view   *transport.Transport // of a view; nil for that of the client
 }
 
 var errNoAccount = errors.New("client: Session(\"\"): an account is needed: give the name that the program has for its user, or set Config.Grant for a session of the program's own; on an http.Client for many users, put a session into the request's context with WithSession")
 
-// newSession is called with c.mu held.
-func (c *Client) newSession(account string) *Session {
-	s := &Session{client: c, account: account}
-	switch {
-	case c.closed:
-		s.err = transport.ErrClosed
-	case account == "" && c.cfg.Grant == nil:
-		s.err = errNoAccount
-	}
-	var err error
-	s.source, err = transport.NewSource(transport.SourceConfig{
+// sourceConfig is what all sessions have in common.
+func (c *Client) sourceConfig() transport.SourceConfig {
+	return transport.SourceConfig{
 		Refresh:        c.endpoint.refresh,
 		Issuer:         c.cfg.issuer(),
 		ClientID:       c.cfg.ClientID,
-		Account:        account,
 		Revoke:         c.revoke,
 		NeedsLogin:     c.cfg.Grant == nil,
 		Store:          c.cfg.Store,
-		Key:            c.key(account),
+		Key:            c.key(""),
 		RefreshBefore:  c.cfg.RefreshBefore,
 		RefreshTimeout: c.cfg.RefreshTimeout,
 		Observer:       c.cfg.Observer,
 		Logger:         c.cfg.Logger,
-	})
-	if err != nil {
-		panic(err) // New has checked all of it
 	}
-	s.transport = c.transport.With(s.source)
+}
+
+// newSession returns the Session of a source, or of a new one if that is nil.
+func (c *Client) newSession(account string, source *transport.Source) *Session {
+	s := &Session{client: c, account: account, source: source}
+	switch {
+	case c.isClosed():
+		s.err = transport.ErrClosed
+	case account == "" && c.cfg.Grant == nil:
+		s.err = errNoAccount
+	}
+	if source == nil {
+		var err error
+		if s.source, err = c.source.With(c.key(account), account); err != nil {
+			panic(err) // key makes keys
+		}
+	}
 	return s
 }
 
@@ -181,9 +183,11 @@ func (s *Session) Forget(ctx context.Context) error {
 }
 
 // wrap adds to err whose session it is about.
-func (s *Session) wrap(err error) error {
-	if err == nil || s.account == "" {
+func (s *Session) wrap(err error) error { return wrap(err, s.account) }
+
+func wrap(err error, account string) error {
+	if err == nil || account == "" {
 		return err
 	}
-	return fmt.Errorf("client: session %q: %w", s.account, err)
+	return fmt.Errorf("client: session %q: %w", account, err)
 }

@@ -39,17 +39,16 @@ type Target struct {
 //
 // A Target that is wrong is an error at the first use of the view.
 func (s *Session) For(target Target) *Session {
-	v := &Session{client: s.client, account: s.account, source: s.source, err: s.err, asked: true}
+	v := &Session{client: s.client, account: s.account, source: s.source, err: s.err}
 	err := target.check()
 	if err == nil {
 		err = target.within(s.client.cfg.Resources)
 	}
 	if err == nil {
 		v.target = target.String()
-		v.transport, err = s.client.cfg.transportFor(target, s.source)
+		v.view, err = s.client.cfg.transportFor(target, s.source)
 	}
 	if err != nil {
-		v.transport = s.transport
 		v.err = fmt.Errorf("client: session %q: For: %w", s.account, err)
 	}
 	return v
@@ -155,11 +154,14 @@ func (e *tokenEndpoint) aim(form url.Values, old *tokenstore.Record, target stri
 	}
 }
 
-// over returns a Transport like that of the session which sends through base, unless
-// that is nil.
+// over returns the Transport of the session, which sends through base unless that is nil.
 func (s *Session) over(base http.RoundTripper) *transport.Transport {
-	if base == nil {
-		return s.transport
+	t := s.view
+	if t == nil {
+		t = s.client.transport.With(s.source)
 	}
-	return s.transport.Over(s.client.endpoint.keys.over(base))
+	if base != nil {
+		t = t.Over(s.client.endpoint.keys.over(base))
+	}
+	return t
 }

@@ -59,14 +59,14 @@ func (s *Source) reject(t *issue) error {
 	s.strike(t)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if left := s.breaker.open.left(time.Now()); left > 0 {
+	if left := s.trouble.breakerLeft(time.Now()); left > 0 {
 		return &RefreshError{Kind: Transient, RetryAfter: left, Err: errBreaker}
 	}
 	if cur := s.current(t.access.Target); cur.is(t) {
 		if cur.freshness(time.Now()) == fresh {
 			cur.early.Store(true)
 		}
-		cur.rejected.Store(true)
+		cur.reject()
 	}
 	return nil
 }
@@ -80,11 +80,12 @@ func (s *Source) strike(t *issue) {
 		return
 	}
 	s.mu.Lock()
-	opened := s.breaker.strike(now)
-	length := s.breaker.open.length
+	b := &s.troubleLocked().breaker
+	opened := b.strike(now)
+	length := b.open.length
 	s.mu.Unlock()
 	if opened {
-		s.watch.breaker(Breaker{Subject: s.subject(t.access.Target), Open: true, For: length})
+		s.watch().breaker(Breaker{Subject: s.subject(t.access.Target), Open: true, For: length})
 	}
 }
 
@@ -95,12 +96,12 @@ func (s *Source) accept(t *issue) {
 		return
 	}
 	s.mu.Lock()
-	closes := s.breaker.opened > 0 && s.breaker.open.left(time.Now()) == 0
+	closes := s.trouble != nil && s.trouble.breaker.opened > 0 && s.trouble.breakerLeft(time.Now()) == 0
 	if closes {
-		s.breaker = breaker{}
+		s.trouble.breaker = breaker{}
 	}
 	s.mu.Unlock()
 	if closes {
-		s.watch.breaker(Breaker{Subject: s.subject(t.access.Target)})
+		s.watch().breaker(Breaker{Subject: s.subject(t.access.Target)})
 	}
 }

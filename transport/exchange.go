@@ -193,7 +193,7 @@ func (x *exchange) follow(made *tokenstore.Record, start time.Time, err error) e
 	if !x.took.Exists() {
 		made.Session = tokenstore.NewSessionID("")
 	}
-	x.s.cfg.identify(made)
+	x.s.identify(made)
 	made.Generation = x.took.Generation + 1
 	bad := tokenstore.CheckToken(made.RefreshToken.Reveal())
 	if bad != nil || made.RefreshToken.IsZero() {

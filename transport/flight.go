@@ -142,7 +142,7 @@ func (f *flight) refresh() (t *issue, err error) {
 	subject := s.subject(f.target)
 	reason, attempt := f.why(), s.attempt()
 	before := s.held().RefreshToken
-	s.watch.refreshBegan(RefreshBegan{subject, reason, attempt})
+	s.watch().refreshBegan(RefreshBegan{subject, reason, attempt})
 	t, outcome, err := f.rounds()
 	end := RefreshEnded{Subject: subject, Reason: reason, Attempt: attempt, Outcome: outcome,
 		Rotated: !s.held().RefreshToken.Equal(before), Waiters: int(s.waiters.Load()), Duration: time.Since(start), Err: err}
@@ -151,9 +151,9 @@ func (f *flight) refresh() (t *issue, err error) {
 	}
 	s.settled.Store(true)
 	f.answer(t, err)
-	s.watch.refreshEnded(end)
+	s.watch().refreshEnded(end)
 	if errors.Is(err, ErrLoginRequired) {
-		s.watch.loginRequired(LoginRequiredEvent{subject, err})
+		s.watch().loginRequired(LoginRequiredEvent{subject, err})
 	}
 	return t, err
 }
@@ -175,7 +175,7 @@ func (f *flight) why() Reason {
 func (s *Source) attempt() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.pause.failures + 1
+	return s.trouble.failures() + 1
 }
 
 // rounds makes one Update after the other until one brings a token or fails.
@@ -191,7 +191,7 @@ func (f *flight) rounds() (*issue, Outcome, error) {
 			s.stored(x)
 		case x.restored != nil:
 			s.keep(x, err)
-			s.watch.saveFailed(SaveFailed{s.subject(f.target), err})
+			s.watch().saveFailed(SaveFailed{s.subject(f.target), err})
 			return nil, OutcomeFailed, s.fail(asRefreshError(err, StoreFailed), nil, f.target)
 		case err == nil:
 			s.adopt(x.took)
@@ -212,7 +212,7 @@ func (f *flight) rounds() (*issue, Outcome, error) {
 // update makes one Update. Its callers are let go when it takes too long: it
 // goes on without them.
 func (f *flight) update(x *exchange) error {
-	cfg := &f.s.cfg
+	cfg := f.s.cfg
 	overdue := time.AfterFunc(cfg.exclusionTimeout()+exchangeGrace, func() { f.overdue(errExclusion, StoreFailed) })
 	defer func() { overdue.Stop() }()
 	x.asking = func() {
@@ -250,7 +250,7 @@ func (f *flight) unsaved(x *exchange) {
 		f.answer(f.s.current(f.target), nil)
 	}
 	if kept {
-		f.s.watch.saveFailed(SaveFailed{f.s.subject(f.target), errSlowSave})
+		f.s.watch().saveFailed(SaveFailed{f.s.subject(f.target), errSlowSave})
 	}
 }
 
@@ -265,7 +265,7 @@ func (f *flight) received(x *exchange, err error) (*issue, Outcome, error) {
 	} else {
 		s.keep(x, err)
 		outcome = OutcomeUnsaved
-		defer s.watch.saveFailed(SaveFailed{s.subject(f.target), err})
+		defer s.watch().saveFailed(SaveFailed{s.subject(f.target), err})
 	}
 	if x.err != nil {
 		return nil, OutcomeFailed, s.fail(asRefreshError(x.err, Transient), nil, f.target)

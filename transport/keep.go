@@ -53,7 +53,7 @@ func (s *Source) stored(x *exchange) {
 	s.mu.Unlock()
 	s.bury(orphans)
 	if !s.tellSaved(kept, x.wrote()) && x.restored != nil {
-		s.watch.restored(Restored{s.subject(""), x.gone})
+		s.watch().restored(Restored{s.subject(""), x.gone})
 	}
 }
 
@@ -81,7 +81,7 @@ func (s *Source) tellSaved(kept *unsaved, rec *tokenstore.Record) bool {
 		!kept.record.RefreshToken.Equal(rec.RefreshToken) {
 		return false
 	}
-	s.watch.saved(Saved{s.subject(""), time.Since(kept.since)})
+	s.watch().saved(Saved{s.subject(""), time.Since(kept.since)})
 	return true
 }
 
@@ -105,7 +105,7 @@ func (s *Source) keepSaving() {
 	defer func() {
 		if !ended { // an observer ended the goroutine
 			s.stopSaver(saver)
-			s.busy.Go(s.keepSaving)
+			s.goOn(s.keepSaving)
 		}
 	}()
 	if s.lostExclusion() { // whoever has it now must not send what is spent
@@ -123,7 +123,7 @@ func (s *Source) keepSaving() {
 func (s *Source) stopSaver(saver bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.saver = s.saver && !saver
+	s.work.saver = s.work.saver && !saver
 	if s.unsaved != nil {
 		s.unsaved.conflict = false // the first try was at once; now with pauses
 	}
@@ -132,10 +132,10 @@ func (s *Source) stopSaver(saver bool) {
 func (s *Source) startSaver() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.saver || s.unsaved == nil {
+	if s.work.saver || s.unsaved == nil {
 		return false
 	}
-	s.saver = true
+	s.work.saver = true
 	return true
 }
 
@@ -158,16 +158,17 @@ func (s *Source) lostExclusion() bool {
 func (s *Source) goOnSaving() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.saver = s.unsaved != nil && !s.gaveUp
-	return s.saver
+	s.work.saver = s.unsaved != nil && !s.gaveUp
+	return s.work.saver
 }
 
 // rest waits for d, or until the Source is being closed.
 func (s *Source) rest(d time.Duration) {
+	w := s.working()
 	select {
-	case <-s.closing:
+	case <-w.closing:
 		select {
-		case <-s.gone:
+		case <-w.gone:
 		case <-time.After(min(d, closingPause)):
 		}
 	case <-time.After(d):
@@ -193,7 +194,7 @@ func (s *Source) save() {
 	case errors.Is(err, errAborted):
 		s.loseExclusion()
 	default:
-		s.watch.saveFailed(SaveFailed{s.subject(""), err})
+		s.watch().saveFailed(SaveFailed{s.subject(""), err})
 	}
 }
 
@@ -202,52 +203,3 @@ func (s *Source) hasUnsaved() bool {
 	defer s.mu.Unlock()
 	return s.unsaved != nil
 }
-
-// takeTurn waits until no other operation on the record runs, for as long as one
-// may take. Where the one that runs can't save what it has it does not wait for
-// long: nothing further is exchanged before that is saved.
-func (s *Source) takeTurn() error {
-	if s.hasUnsaved() {
-		return s.turnWithin(saveGrace, nil)
-	}
-	return s.turnWithin(s.turnTimeout(), nil)
-}
-
-// takeOver is takeTurn for what replaces the record, until done: an operation
-// that only goes on trying to save is ended.
-func (s *Source) takeOver(done <-chan struct{}) (err error) {
-	for waited := time.Duration(0); waited < s.turnTimeout(); waited += saveGrace {
-		if err = s.turnWithin(saveGrace, done); err == nil {
-			return nil
-		}
-		s.abortSave()
-	}
-	return err
-}
-
-// turnTimeout is as long as one operation on the record may take.
-func (s *Source) turnTimeout() time.Duration {
-	return s.cfg.exclusionTimeout() + s.cfg.refreshTimeout()
-}
-
-func (s *Source) turnWithin(d time.Duration, done <-chan struct{}) error {
-	select {
-	case s.turn <- struct{}{}:
-		return nil
-	default:
-	}
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case s.turn <- struct{}{}:
-		return nil
-	case <-timer.C:
-	case <-done:
-	case <-s.gone:
-	}
-	return errTurn
-}
-
-var errTurn = errors.New("another operation on the session does not end: its store or its refresh hangs, or a new token can't be saved")
-
-func (s *Source) endTurn() { <-s.turn }

@@ -19,19 +19,22 @@ func TestFlights_are_of_one_session(t *testing.T) {
 	} {
 		s, _ := rejectable(t, 0)
 		rec := clocked(time.Now(), 0)
-		s.mu.Lock()
-		s.publishLocked(rec, true)
-		before := s.flights.Load()
+		publish := func(rec *tokenstore.Record) {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			s.publishLocked(rec, true)
+		}
+		publish(rec)
+		before := s.group()
 		next := rec.Clone()
 		test.change(&next)
-		s.publishLocked(&next, true)
-		s.mu.Unlock()
-		if left := s.flights.Load() != before; left != test.leaves {
+		publish(&next)
+		if left := s.group() != before; left != test.leaves {
 			t.Errorf("%s: left %t, want %t", what, left, test.leaves)
 		}
-		before = s.flights.Load()
-		if err := s.Forget(t.Context()); err != nil || s.flights.Load() == before {
-			t.Errorf("Forget: %v, left %t", err, s.flights.Load() != before)
+		before = s.group()
+		if err := s.Forget(t.Context()); err != nil || s.group() == before {
+			t.Errorf("Forget: %v, left %t", err, s.group() != before)
 		}
 	}
 }

@@ -120,7 +120,7 @@ func (s *Source) endUnsaved(x *exchange, err error, answer func(error)) {
 	}
 	s.begun()
 	s.tellLogout(x, why, answer)
-	s.watch.saveFailed(SaveFailed{s.subject(""), why})
+	s.watch().saveFailed(SaveFailed{s.subject(""), why})
 }
 
 // endedHere reports whether the session was ended and its tombstone is not stored.
@@ -138,7 +138,7 @@ func (s *Source) tellLogout(x *exchange, unsaved *RefreshError, answer func(erro
 	}
 	answer(err)
 	if x.wrote() != nil && !x.told.Swap(true) {
-		s.watch.loggedOut(LoggedOut{s.subject(""), x.revoked})
+		s.watch().loggedOut(LoggedOut{s.subject(""), x.revoked})
 	}
 }
 
@@ -166,7 +166,7 @@ func (s *Source) revoke(ctx context.Context, rec *tokenstore.Record) error {
 	if err != nil {
 		err = fmt.Errorf("%w: %w", ErrNotRevoked, err)
 	}
-	s.watch.revoked(Revoked{s.subject(""), err})
+	s.watch().revoked(Revoked{s.subject(""), err})
 	return err
 }
 
@@ -204,7 +204,7 @@ func (s *Source) bury(orphans []*tokenstore.Record) {
 	if len(orphans) == 0 || s.cfg.Revoke == nil {
 		return
 	}
-	s.busy.Go(func() {
+	s.goOn(func() {
 		for _, rec := range orphans {
 			s.revoke(context.Background(), rec)
 		}

@@ -82,24 +82,20 @@ func (p *pause) span(f freshness) span {
 	return p.valid
 }
 
+// during returns the error of the failure while the pause after it lasts.
+func (p *pause) during(now time.Time, f freshness) error {
+	left := p.span(f).left(now)
+	if left == 0 {
+		return nil
+	}
+	re := *p.err
+	re.RetryAfter = left
+	return &re
+}
+
 // jitter returns d, more or less a quarter.
 func jitter(d time.Duration) time.Duration {
 	return d - d/4 + rand.N(d/2+1)
-}
-
-// paused returns the error of the last refresh while the pause after it lasts: that of
-// the session, or that of the target alone.
-func (s *Source) paused(now time.Time, f freshness, target string) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, p := range []pause{s.pause, s.wrong[target]} {
-		if left := p.span(f).left(now); left > 0 {
-			re := *p.err
-			re.RetryAfter = left
-			return &re
-		}
-	}
-	return nil
 }
 
 // A refusal remembers a refresh token that the server refused, so that it is not
@@ -111,83 +107,3 @@ type refusal struct {
 }
 
 func hashOf(s tokenstore.Secret) [sha256.Size]byte { return sha256.Sum256([]byte(s.Reveal())) }
-
-// refused returns why the refresh token of rec must not be sent now, or nil.
-func (s *Source) refused(rec *tokenstore.Record) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	r := &s.refusal
-	if r.token != hashOf(rec.RefreshToken) || r.span.left(time.Now()) == 0 {
-		return nil
-	}
-	re := *r.err
-	return &re
-}
-
-// refuse remembers that the refresh token of rec was refused.
-func (s *Source) refuse(rec *tokenstore.Record, re *RefreshError) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.refusal = refusal{hashOf(rec.RefreshToken), newSpan(time.Now(), refusedWait), re}
-}
-
-// maxDoubts is how many Doubtful answers running, to a token that has expired,
-// are taken for the end of the session.
-const maxDoubts = 3
-
-// fail notes a failed refresh, and returns what its callers are told: a copy, for
-// they may do with it what they like.
-func (s *Source) fail(re *RefreshError, sent *tokenstore.Record, target string) *RefreshError {
-	now := time.Now()
-	t := s.current(target)
-	usable := t.freshness(now) != expired
-	s.mu.Lock()
-	if re.Kind == Misconfigured && target != "" {
-		defer s.mu.Unlock()
-		return s.failTargetLocked(re, target, now)
-	}
-	if re.Doubtful {
-		if s.pause.doubts++; s.pause.doubts >= maxDoubts && !usable {
-			re = &RefreshError{Kind: LoginRequired, Err: re.Err}
-		}
-	} else {
-		s.pause.doubts = 0
-	}
-	var validFor time.Duration
-	if usable {
-		validFor = t.access.Expiry.Sub(now)
-	}
-	s.pause = s.pause.after(re, validFor, now)
-	told := *re
-	told.RetryAfter = s.pause.span(t.freshness(now)).left(now)
-	s.mu.Unlock()
-	if re.Kind == LoginRequired && sent != nil {
-		s.refuse(sent, re)
-	}
-	return &told
-}
-
-// failTargetLocked notes that the server does not give a token for target (RFC 8707
-// §2: invalid_target). The session's other tokens are not paused for it.
-func (s *Source) failTargetLocked(re *RefreshError, target string, now time.Time) *RefreshError {
-	if s.wrong == nil {
-		s.wrong = make(map[string]pause)
-	}
-	p := pause{}.after(re, 0, now)
-	s.wrong[target] = p
-	told := *re
-	told.RetryAfter = p.expired.left(now)
-	return &told
-}
-
-// succeed forgets failures.
-func (s *Source) succeed() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.pause, s.refusal = pause{}, refusal{}
-}
-
-// forgetLocked forgets everything that is known of the session's failures.
-func (s *Source) forgetLocked() {
-	s.pause, s.wrong, s.refusal, s.breaker = pause{}, nil, refusal{}, breaker{}
-}

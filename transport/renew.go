@@ -31,7 +31,7 @@ func (s *Source) renew(ctx context.Context) error {
 	now := time.Now()
 	t := s.current("")
 	if t != nil && !now.Before(renewalPoint(t.record, t.access, s.cfg.refreshBefore(), whole)) {
-		t.worn.Store(true)
+		t.wear()
 	}
 	f := t.freshness(now)
 	if f == fresh {
@@ -51,19 +51,19 @@ func (s *Source) renew(ctx context.Context) error {
 
 // rested waits until the refresh whose token its callers have is over for itself.
 func (s *Source) rested(ctx context.Context) error {
-	if err := s.turnWithin(s.turnTimeout(), ctx.Done()); err != nil {
+	w := s.working()
+	if w == nil {
+		return nil
+	}
+	if err := w.turnWithin(s.turnTimeout(), ctx.Done()); err != nil {
 		if ctx.Err() != nil {
 			return cancelled(ctx)
 		}
 		return &RefreshError{Kind: StoreFailed, Err: err}
 	}
-	s.endTurn()
+	w.endTurn()
 	return nil
 }
-
-// Idle reports whether nothing would be lost with the Source: no refresh is under way,
-// and what it has is stored.
-func (s *Source) Idle() bool { return len(s.turn) == 0 && !s.hasUnsaved() }
 
 // RefreshPoint returns when the token of rec for target is to be refreshed: ahead of
 // its own expiry or of the refresh token's, whichever comes first, by before at the

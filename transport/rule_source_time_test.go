@@ -65,7 +65,9 @@ func wantWallTime(t *testing.T, src *Source) {
 	if !strings.Contains(time.Now().String(), "m=") {
 		t.Fatal("this clock has no monotonic reading")
 	}
-	for _, tok := range src.cur.Load().issues {
+	issues := src.cur.Load().issues
+	for i := range issues {
+		tok := &issues[i]
 		for _, at := range []time.Time{tok.access.Issued, tok.access.Expiry, tok.refreshAt} {
 			if strings.Contains(at.String(), "m=") {
 				t.Errorf("%s of target %q has a monotonic reading", at, tok.access.Target)

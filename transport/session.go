@@ -23,7 +23,7 @@ import (
 // the store could not be read: it might hold what came of that seed.
 func (s *Source) Set(ctx context.Context, rec tokenstore.Record) error {
 	rec = rec.Clone()
-	s.cfg.identify(&rec)
+	s.identify(&rec)
 	if err := firstRecord(&rec); err != nil {
 		return err
 	}
@@ -134,7 +134,7 @@ func (s *Source) setUnsaved(x *exchange, rec *tokenstore.Record, err error, answ
 	}
 	s.begun()
 	answer(why)
-	s.watch.saveFailed(SaveFailed{s.subject(""), why})
+	s.watch().saveFailed(SaveFailed{s.subject(""), why})
 }
 
 // begun forgets what was known of the session before.
@@ -142,7 +142,7 @@ func (s *Source) begun() {
 	s.settled.Store(true)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.forgetLocked()
+	s.trouble = nil
 }
 
 // Forget deletes the record, readable or not, from the store and from the memory
@@ -171,14 +171,13 @@ func (s *Source) forget(ctx context.Context) error {
 	defer s.mu.Unlock()
 	s.unsaved, s.orphans = nil, nil
 	s.cur.Store(nil)
-	s.leaveFlightsLocked()
-	s.forgetLocked()
+	s.flights, s.trouble = nil, nil
 	return nil
 }
 
 // purge deletes what is stored.
 func (s *Source) purge(ctx context.Context) error {
-	return <-run(func() error { return s.cfg.Store.Delete(ctx, s.cfg.Key) })
+	return <-run(func() error { return s.cfg.Store.Delete(ctx, s.key) })
 }
 
 // Close waits until no refresh is in flight and nothing is unsaved, and then
@@ -190,17 +189,13 @@ func (s *Source) purge(ctx context.Context) error {
 //
 // The error says that a new token was not saved, or that ctx was over first.
 func (s *Source) Close(ctx context.Context) error {
-	s.shut()
-	idle := make(chan struct{})
-	go func() {
-		s.busy.Wait()
-		close(idle)
-	}()
 	var err error
-	select {
-	case <-idle:
-	case <-ctx.Done():
-		err = ctx.Err()
+	if w := s.shut(); w != nil {
+		select {
+		case <-w.over:
+		case <-ctx.Done():
+			err = ctx.Err()
+		}
 	}
 	if s.giveUp() {
 		return &RefreshError{Kind: StoreFailed, Err: notSaved(err)}
@@ -208,25 +203,27 @@ func (s *Source) Close(ctx context.Context) error {
 	return err
 }
 
-func (s *Source) shut() {
+// shut keeps anything from beginning, and returns what still runs, or nil.
+func (s *Source) shut() *work {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if !s.closed {
-		s.closed = true
-		close(s.closing)
+	if !s.closed && s.work != nil {
+		close(s.work.closing)
 	}
+	s.closed = true
+	return s.work
 }
 
 // giveUp ends what still runs, and reports whether anything is unsaved.
 func (s *Source) giveUp() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if !s.gaveUp {
-		s.gaveUp = true
-		close(s.gone)
+	if !s.gaveUp && s.work != nil {
+		close(s.work.gone)
 	}
-	if s.abort != nil {
-		s.abort(errAborted)
+	s.gaveUp = true
+	if s.work != nil && s.work.abort != nil {
+		s.work.abort(errAborted)
 	}
 	s.cur.Store(nil)
 	return s.unsaved != nil

@@ -30,44 +30,35 @@ import (
 // between the server's rotation and the save. For an expired one callers wait,
 // each on its own context, and none of them can cancel the refresh.
 type Source struct {
-	cfg   SourceConfig
-	watch watch
+	cfg          *SourceConfig // without Key and Account; shared by all that With made
+	key, account string
 
 	cur     atomic.Pointer[state] // what is handed out; nil before the first load
 	settled atomic.Bool           // a refresh or a login of this process has ended
 	waiters atomic.Int32
-	flights atomic.Pointer[singleflight.Group] // by target
-	turn    chan struct{}                      // holds a value while an operation on the record runs
-	closing chan struct{}                      // closed by Close
-	gone    chan struct{}                      // closed when Close returns
-	busy    sync.WaitGroup                     // the goroutines of the Source
 
 	mu      sync.Mutex // guards what follows; nothing that can block runs with it
 	closed  bool
-	gaveUp  bool                    // Close has returned
-	saver   bool                    // a goroutine tries to save unsaved
-	unsaved *unsaved                // what the store is not known to hold
-	orphans []*tokenstore.Record    // once unsaved, to be revoked when what took their place is stored
-	abort   context.CancelCauseFunc // ends the Update that is under way
-	writing bool                    // that Update has a record to write
-	pause   pause
-	wrong   map[string]pause // by target: what the server does not give for it
-	refusal refusal
-	breaker breaker
+	gaveUp  bool                 // Close has returned
+	unsaved *unsaved             // what the store is not known to hold
+	orphans []*tokenstore.Record // once unsaved, to be revoked when what took their place is stored
+	trouble *trouble             // nil if there is none
+	work    *work                // nil if nothing runs
+	flights *singleflight.Group  // by target; nil if none is to be joined
 }
 
 // A state is a record and its tokens, ready for use. It never changes.
 type state struct {
 	record *tokenstore.Record
-	issues []*issue
+	issues []issue
 }
 
 func (st *state) issue(target string) *issue {
 	if st == nil {
 		return nil
 	}
-	for _, t := range st.issues {
-		if t.access.Target == target {
+	for i := range st.issues {
+		if t := &st.issues[i]; t.access.Target == target {
 			return t
 		}
 	}
@@ -86,25 +77,27 @@ func NewSource(cfg SourceConfig) (*Source, error) {
 	if cfg.Observer == nil {
 		cfg.Observer = new(Observer)
 	}
-	s := &Source{
-		cfg:     cfg,
-		watch:   watch{cfg.Observer, cfg.Logger},
-		turn:    make(chan struct{}, 1),
-		closing: make(chan struct{}),
-		gone:    make(chan struct{}),
+	return &Source{cfg: &cfg, key: cfg.Key, account: cfg.Account}, nil
+}
+
+// With returns a Source like s for another session: that of account, under key in the
+// store. What they have in common is there once, however many sessions a program has.
+// It does no I/O.
+func (s *Source) With(key, account string) (*Source, error) {
+	if err := tokenstore.CheckKey(key); err != nil {
+		return nil, fmt.Errorf("transport: With: key: %w", err)
 	}
-	s.leaveFlightsLocked()
-	return s, nil
+	return &Source{cfg: s.cfg, key: key, account: account}, nil
 }
 
 // Format prints which session the Source has, for every verb.
-func (s *Source) Format(f fmt.State, _ rune) { fmt.Fprintf(f, "transport.Source(%q)", s.cfg.Key) }
+func (s *Source) Format(f fmt.State, _ rune) { fmt.Fprintf(f, "transport.Source(%q)", s.key) }
 
 // Token returns an access token for target, "" being the session's own: the one
 // at hand if it is fresh, else as the life of a token has it. Every error is a
 // *[RefreshError], except [ErrClosed].
 func (s *Source) Token(ctx context.Context, target string) (Token, error) {
-	if t := s.current(target); t.freshness(time.Now()) == fresh {
+	if t := s.current(target); t != nil && t.glance.at(t) {
 		return Token{t}, nil
 	}
 	return s.renewed(ctx, target)
@@ -135,39 +128,45 @@ const maxTurns = 3
 // renewed is Token for all tokens that are not fresh.
 func (s *Source) renewed(ctx context.Context, target string) (Token, error) {
 	for range maxTurns {
-		if ctx.Err() != nil {
-			return Token{}, cancelled(ctx)
-		}
-		if s.shutting() {
-			return Token{}, ErrClosed
-		}
-		now := time.Now()
-		t := s.current(target)
-		switch t.freshness(now) {
-		case fresh:
-			return Token{t}, nil
-		case stale:
-			if s.paused(now, stale, target) != nil {
-				return Token{t}, nil
-			}
-			if s.settled.Load() {
-				s.fly(target)
-				return Token{t}, nil
-			}
-		default:
-			if err := s.paused(now, expired, target); err != nil {
-				return Token{}, err
+		ch, t, err := s.board(ctx, target)
+		if ch != nil {
+			t, err = s.wait(ctx, ch)
+			if err != nil {
+				return s.insteadOf(err, target)
 			}
 		}
-		t, err := s.wait(ctx, s.fly(target))
-		if err != nil {
-			return s.insteadOf(err, target)
-		}
-		if !t.rejected.Load() {
-			return Token{t}, nil
+		if err != nil || !t.rejected.Load() {
+			return Token{t}, err
 		}
 	}
 	return Token{}, &RefreshError{Kind: Transient, Err: errors.New("the API rejects every new token")}
+}
+
+// board returns the flight that the caller is to wait for, or what it gets without.
+func (s *Source) board(ctx context.Context, target string) (<-chan singleflight.Result, *issue, error) {
+	if ctx.Err() != nil {
+		return nil, nil, cancelled(ctx)
+	}
+	if s.shutting() {
+		return nil, nil, ErrClosed
+	}
+	now := time.Now()
+	t := s.current(target)
+	f := t.freshness(now)
+	if f == fresh {
+		return nil, t, nil
+	}
+	err := s.paused(now, f, target)
+	switch {
+	case err != nil && f == stale:
+		return nil, t, nil
+	case err != nil:
+		return nil, nil, err
+	case f == stale && s.settled.Load():
+		s.fly(target)
+		return nil, t, nil
+	}
+	return s.fly(target), nil, nil
 }
 
 // insteadOf returns the token for target if it can still be used although
@@ -183,7 +182,7 @@ func (s *Source) insteadOf(err error, target string) (Token, error) {
 
 // fly starts a flight for target, or joins the one that is under way.
 func (s *Source) fly(target string) <-chan singleflight.Result {
-	return s.flights.Load().DoChan(target, func() (any, error) {
+	return s.group().DoChan(target, func() (any, error) {
 		f := &flight{s: s, target: target, answered: make(chan struct{})}
 		if !s.begin(f.run) {
 			return nil, ErrClosed
@@ -193,40 +192,44 @@ func (s *Source) fly(target string) <-chan singleflight.Result {
 	})
 }
 
-// wait waits for a flight on the caller's own context.
-func (s *Source) wait(ctx context.Context, ch <-chan singleflight.Result) (*issue, error) {
+// group returns the flights that callers join. None is lost with those that are left: a
+// flight begins by looking whether another has ended meanwhile.
+func (s *Source) group() *singleflight.Group {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.flights == nil {
+		s.flights = new(singleflight.Group)
+	}
+	return s.flights
+}
+
+// wait waits for a flight on the caller's own context. Thousands may do that at once, so
+// it is short of variables: a stack of 2 KiB is enough.
+func (s *Source) wait(ctx context.Context, ch <-chan singleflight.Result) (t *issue, err error) {
 	s.waiters.Add(1)
-	defer s.waiters.Add(-1)
 	select {
 	case r := <-ch:
-		if r.Err != nil {
-			return nil, own(r.Err)
-		}
-		return r.Val.(*issue), nil
+		t, err = landed(r.Val, r.Err)
 	case <-ctx.Done():
-		return nil, cancelled(ctx)
+		err = cancelled(ctx)
 	}
+	s.waiters.Add(-1)
+	return t, err
+}
+
+// landed returns what a flight has brought.
+func landed(v any, err error) (*issue, error) {
+	if err != nil {
+		return nil, own(err)
+	}
+	return v.(*issue), nil
 }
 
 // shutting reports whether Close was called.
 func (s *Source) shutting() bool {
-	select {
-	case <-s.closing:
-		return true
-	default:
-		return false
-	}
-}
-
-// begin runs f in a goroutine that Close waits for, unless the Source is closed.
-func (s *Source) begin(f func()) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.closed {
-		return false
-	}
-	s.busy.Go(f)
-	return true
+	return s.closed
 }
 
 // publishLocked makes rec, which must not change any more, the record whose
@@ -238,20 +241,16 @@ func (s *Source) publishLocked(rec *tokenstore.Record, own bool) {
 	}
 	old := s.cur.Load()
 	if old != nil && (old.record.Session != rec.Session || rec.Ended) {
-		s.leaveFlightsLocked()
+		s.flights = nil // they may bring a token of the session before
 	}
-	st := &state{record: rec, issues: make([]*issue, len(rec.Access))}
-	for i := range rec.Access {
-		t := newIssue(rec, i, s.cfg.refreshBefore())
+	st := &state{record: rec, issues: make([]issue, len(rec.Access))}
+	for i := range st.issues {
+		t := &st.issues[i]
+		t.prepare(rec, i, s.cfg.refreshBefore())
 		t.follow(old.issue(t.access.Target), own)
-		st.issues[i] = t
 	}
 	s.cur.Store(st)
 }
-
-// leaveFlightsLocked keeps callers that come from now on from joining a flight that
-// may bring a token of the session before.
-func (s *Source) leaveFlightsLocked() { s.flights.Store(new(singleflight.Group)) }
 
 // held returns the newest record that this process has, or the zero Record.
 func (s *Source) held() *tokenstore.Record {
@@ -270,7 +269,10 @@ func (s *Source) heldLocked() *tokenstore.Record {
 	return new(tokenstore.Record)
 }
 
+// watch returns who is told what happens.
+func (s *Source) watch() watch { return watch{s.cfg.Observer, s.cfg.Logger} }
+
 // subject is what events of the session say about it.
 func (s *Source) subject(target string) Subject {
-	return Subject{Key: s.cfg.Key, Account: s.held().Account, Target: target}
+	return Subject{Key: s.key, Account: s.held().Account, Target: target}
 }

@@ -81,15 +81,16 @@ func (c *SourceConfig) refreshTimeout() time.Duration {
 func (c *SourceConfig) exclusionTimeout() time.Duration { return 2 * c.refreshTimeout() }
 
 // identify writes into rec whose it is.
-func (c *SourceConfig) identify(rec *tokenstore.Record) {
-	if c.Issuer != "" {
-		rec.Issuer, rec.ClientID, rec.Account = c.Issuer, c.ClientID, c.Account
+func (s *Source) identify(rec *tokenstore.Record) {
+	if s.cfg.Issuer != "" {
+		rec.Issuer, rec.ClientID, rec.Account = s.cfg.Issuer, s.cfg.ClientID, s.account
 	}
 }
 
 // owns returns an error that is ErrIdentity if rec is somebody else's.
-func (c *SourceConfig) owns(rec *tokenstore.Record) error {
-	if c.Issuer == "" || rec.Issuer == c.Issuer && rec.ClientID == c.ClientID && rec.Account == c.Account {
+func (s *Source) owns(rec *tokenstore.Record) error {
+	c := s.cfg
+	if c.Issuer == "" || rec.Issuer == c.Issuer && rec.ClientID == c.ClientID && rec.Account == s.account {
 		return nil
 	}
 	return fmt.Errorf("%w: issuer %.200q, client %.200q, account %.200q", ErrIdentity, rec.Issuer, rec.ClientID, rec.Account)

@@ -42,7 +42,7 @@ func (s *Source) Status() Status {
 	rec := s.heldLocked()
 	st := Status{
 		Account: rec.Account, RefreshExpiry: rec.RefreshExpiry, Unsaved: s.unsaved != nil,
-		Failures: s.pause.failures, BreakerOpen: s.breaker.open.left(now) > 0,
+		Failures: s.trouble.failures(), BreakerOpen: s.trouble.breakerLeft(now) > 0,
 	}
 	t := s.current("")
 	if t != nil {
@@ -51,9 +51,9 @@ func (s *Source) Status() Status {
 	st.State = s.stateLocked(t, rec, now)
 	if rec.Ended {
 		st.Err = &RefreshError{Kind: LoginRequired, Err: errEnded}
-	} else if s.pause.err != nil {
-		st.Err = own(s.pause.err)
-		st.RetryAfter = s.pause.span(t.freshness(now)).left(now)
+	} else if err := s.trouble.lastError(); err != nil {
+		st.Err = own(err)
+		st.RetryAfter = s.trouble.pause.span(t.freshness(now)).left(now)
 	}
 	return st
 }
@@ -65,10 +65,11 @@ func (s *Source) stateLocked(t *issue, rec *tokenstore.Record, now time.Time) St
 	case stale:
 		return StateStale
 	}
+	err := s.trouble.lastError()
 	switch {
 	case rec.Ended:
 		return StateLoggedOut
-	case s.pause.err != nil && s.pause.err.Kind == LoginRequired:
+	case err != nil && err.Kind == LoginRequired:
 		return StateLoginRequired
 	case !rec.Exists():
 		return StateUnknown

@@ -34,7 +34,7 @@ func testStrike(t *testing.T) {
 		tok.accepted.Store(test.token.accepted)
 		src.strike(tok)
 		src.strike(tok) // counts once
-		if got := src.breaker.strikes; got != test.want {
+		if got := src.troubleLocked().breaker.strikes; got != test.want {
 			t.Errorf("%s: %d strikes, want %d", name, got, test.want)
 		}
 	}
@@ -62,10 +62,10 @@ func TestAccept(t *testing.T) {
 		}
 	}
 	src, tok := rejectable(t, time.Minute)
-	src.watch.observer = &Observer{Breaker: count}
+	src.cfg.Observer = &Observer{Breaker: count}
 	accept := func(want int, what string) {
 		t.Helper()
-		src.breaker.opened = 1
+		src.troubleLocked().breaker.opened = 1
 		if src.accept(tok); closed != want {
 			t.Errorf("%s: closed %d times, want %d", what, closed, want)
 		}

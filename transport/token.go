@@ -127,6 +127,7 @@ type issue struct {
 	bound     bool              // to a key of the record
 	refreshAt time.Time         // when it becomes stale; zero if that is unknown
 	remedy    bool              // it came in place of a token that was rejected early
+	glance    glance
 
 	rejected atomic.Bool // by an API
 	early    atomic.Bool // … while it was fresh
@@ -138,13 +139,31 @@ type issue struct {
 // newIssue prepares the i-th access token of rec, which must not change any
 // more.
 func newIssue(rec *tokenstore.Record, i int, before time.Duration) *issue {
-	t := &issue{record: rec, access: &rec.Access[i]}
+	t := new(issue)
+	t.prepare(rec, i, before)
+	return t
+}
+
+func (t *issue) prepare(rec *tokenstore.Record, i int, before time.Duration) {
+	t.record, t.access = rec, &rec.Access[i]
 	t.bound = bound(rec, t.access)
+	t.glance.begin()
 	if scheme := schemeOf(t.access); (scheme == bearer || t.bound) && !t.access.Token.IsZero() {
 		t.header = tokenstore.NewSecret(scheme + " " + t.access.Token.Reveal())
 	}
 	t.refreshAt = refreshPoint(rec, t.access, before, jittered)
-	return t
+}
+
+// reject notes that an API rejected the token.
+func (t *issue) reject() {
+	t.rejected.Store(true)
+	t.glance.end()
+}
+
+// wear makes the token one that is to be refreshed although it is fresh.
+func (t *issue) wear() {
+	t.worn.Store(true)
+	t.glance.end()
 }
 
 const bearer = "Bearer"

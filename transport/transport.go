@@ -117,6 +117,11 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	if err != nil {
 		return refuse(req, err)
 	}
+	return t.sendWith(req, tok)
+}
+
+// sendWith sends req with tok, and once more if another token may get a better answer.
+func (t *Transport) sendWith(req *http.Request, tok Token) (*http.Response, error) {
 	out := withToken(req, tok, 0)
 	resp, err := t.send(req, out)
 	switch {
@@ -214,7 +219,7 @@ func (t *Transport) deserves(resp *http.Response, tok Token) bool {
 	code, ok := deservesRefresh(resp, t.cfg.Retry)
 	code = printable(strings.ReplaceAll(code, tok.Reveal(), "[redacted]")) // some APIs echo what they got
 	s := t.cfg.Source
-	s.watch.rejected(Rejected{
+	s.watch().rejected(Rejected{
 		Subject: s.subject(t.cfg.Target), Host: resp.Request.URL.Host,
 		Challenge: code, Refresh: ok, Token: tok.issue.access.Token.Fingerprint(),
 	})
@@ -241,8 +246,8 @@ func (t *Transport) rewind(req *http.Request, tok Token, sent int) (*http.Reques
 
 func (t *Transport) tellBare(req *http.Request) {
 	s := t.cfg.Source
-	if s.watch.log == nil && s.watch.observer.Bare == nil {
+	if s.cfg.Logger == nil && s.cfg.Observer.Bare == nil {
 		return
 	}
-	s.watch.bare(Bare{Subject: s.subject(t.cfg.Target), Origin: req.URL.Scheme + "://" + req.URL.Host})
+	s.watch().bare(Bare{Subject: s.subject(t.cfg.Target), Origin: req.URL.Scheme + "://" + req.URL.Host})
 }

@@ -65,7 +65,7 @@ func (s *Source) load() (*tokenstore.Record, error) {
 	defer cancel()
 	var b []byte
 	done := run(func() (err error) {
-		b, err = s.cfg.Store.Load(ctx, s.cfg.Key)
+		b, err = s.cfg.Store.Load(ctx, s.key)
 		return err
 	})
 	over := time.NewTimer(s.cfg.exclusionTimeout() + exchangeGrace)
@@ -93,8 +93,9 @@ var errLoad = errors.New("the store does not return from Load")
 func (s *Source) update(next func(ctx context.Context, stored *tokenstore.Record, unreadable error) (*tokenstore.Record, error)) error {
 	ctx, cancel := context.WithCancelCause(context.Background())
 	defer cancel(nil)
-	s.setAbort(cancel)
-	defer s.setAbort(nil)
+	w := s.working()
+	s.setAbort(w, cancel)
+	defer s.setAbort(w, nil)
 	wait := time.AfterFunc(s.cfg.exclusionTimeout(), func() { cancel(errExclusion) })
 	defer wait.Stop()
 	refusal := errNotCalled // what next said, whatever the store makes of it
@@ -109,10 +110,10 @@ func (s *Source) update(next func(ctx context.Context, stored *tokenstore.Record
 		if err != nil {
 			return nil, err
 		}
-		s.beginWriting()
+		s.beginWriting(w)
 		return encode(made)
 	})
-	err := <-run(func() error { return s.cfg.Store.Update(ctx, s.cfg.Key, f) })
+	err := <-run(func() error { return s.cfg.Store.Update(ctx, s.key, f) })
 	switch {
 	case err == nil && !errors.Is(refusal, tokenstore.ErrUnchanged):
 		return refusal
@@ -152,9 +153,10 @@ func (s *Source) decode(b []byte) (*tokenstore.Record, error) {
 	if err != nil {
 		return new(tokenstore.Record), err
 	}
-	if err := s.cfg.owns(&rec); err != nil {
+	if err := s.owns(&rec); err != nil {
 		return new(tokenstore.Record), err
 	}
+	s.identify(&rec) // shares the text
 	return &rec, nil
 }
 
@@ -181,27 +183,27 @@ func encode(rec *tokenstore.Record) ([]byte, error) {
 }
 
 // setAbort sets what ends the Update under way.
-func (s *Source) setAbort(cancel context.CancelCauseFunc) {
+func (s *Source) setAbort(w *work, cancel context.CancelCauseFunc) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.abort, s.writing = cancel, false
+	w.abort, w.writing = cancel, false
 	if s.gaveUp && cancel != nil {
 		cancel(errAborted)
 	}
 }
 
 // beginWriting notes that all the Update under way still does is to write.
-func (s *Source) beginWriting() {
+func (s *Source) beginWriting(w *work) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.writing = true
+	w.writing = true
 }
 
 // abortSave ends the Update under way if all it still does is trying to save.
 func (s *Source) abortSave() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.writing && s.abort != nil {
-		s.abort(errAborted)
+	if s.work.writing && s.work.abort != nil {
+		s.work.abort(errAborted)
 	}
 }
