@@ -27,6 +27,7 @@ type Client struct {
 	revoke    func(ctx context.Context, rec tokenstore.Record) error // nil without a revocation endpoint
 	source    *transport.Source                                      // what those of its sessions are like
 	transport *transport.Transport                                   // that of its sessions, but for their tokens
+	keyPrefix string                                                 // what the keys of all its sessions begin with
 	sessions  *sessions
 
 	mu      sync.Mutex           // guards what follows
@@ -46,7 +47,10 @@ func New(cfg Config) (*Client, error) {
 	if cfg.Store == nil {
 		cfg.Store = new(tokenstore.Memory)
 	}
-	c := &Client{cfg: &cfg, endpoint: newTokenEndpoint(cfg), sessions: newSessions()}
+	c := &Client{
+		cfg: &cfg, endpoint: newTokenEndpoint(cfg), sessions: newSessions(),
+		keyPrefix: hashOf(16, cfg.issuer(), cfg.ClientID) + ".",
+	}
 	if cfg.RevocationURL != "" || cfg.Endpoint.TokenURL == "" {
 		c.revoke = c.endpoint.revocation().revoke
 	}
@@ -112,10 +116,7 @@ func (c *Client) isClosed() bool { return c.sessions.closed.Load() }
 // key returns the name under which the store keeps the session of an account. It
 // is made of issuer, client and account, so that no two of them meet, whatever
 // characters they have.
-func (c *Client) key(account string) string { return c.keyPrefix() + hashOf(32, account) }
-
-// keyPrefix is what the keys of all sessions of this client begin with.
-func (c *Client) keyPrefix() string { return hashOf(16, c.cfg.issuer(), c.cfg.ClientID) + "." }
+func (c *Client) key(account string) string { return c.keyPrefix + hashOf(32, account) }
 
 // warn writes a line to the log.
 func (c *Client) warn(what string, args ...any) {

@@ -48,15 +48,21 @@ func (r *roundTripper) RoundTrip(req *http.Request) (*http.Response, error) {
 		}
 		return nil, err
 	}
-	t := r.transport
-	if s != r.session {
-		t = s.over(r.base)
-	}
-	resp, err := t.RoundTrip(req)
+	resp, err := r.transportOf(s).RoundTrip(req)
 	if _, ok := err.(*transport.RefreshError); ok {
 		err = s.wrap(err)
 	}
 	return resp, err
+}
+
+func (r *roundTripper) transportOf(s *Session) *transport.Transport {
+	switch {
+	case s == r.session:
+		return r.transport
+	case s.view == nil && r.session.view == nil:
+		return r.transport.With(s.source)
+	}
+	return s.over(r.base)
 }
 
 var (

@@ -198,7 +198,7 @@ func (k *keeper) scan(ctx context.Context) {
 		p.last = true
 		k.pages <- p
 	}()
-	prefix := k.client.keyPrefix()
+	prefix := k.client.keyPrefix
 	for key, err := range tokenstore.Keys(ctx, k.client.cfg.Store) {
 		if err != nil {
 			p.err = err

@@ -38,7 +38,7 @@ func (c *Client) sourceConfig() transport.SourceConfig {
 		Revoke:         c.revoke,
 		NeedsLogin:     c.cfg.Grant == nil,
 		Store:          c.cfg.Store,
-		Key:            c.key(""),
+		KeyFor:         c.key,
 		RefreshBefore:  c.cfg.RefreshBefore,
 		RefreshTimeout: c.cfg.RefreshTimeout,
 		Observer:       c.cfg.Observer,
@@ -56,10 +56,7 @@ func (c *Client) newSession(account string, source *transport.Source) *Session {
 		s.err = errNoAccount
 	}
 	if source == nil {
-		var err error
-		if s.source, err = c.source.With(c.key(account), account); err != nil {
-			panic(err) // key makes keys
-		}
+		s.source = c.source.With(account)
 	}
 	return s
 }

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -148,8 +149,8 @@ func NewSessionID(after string) string {
 // the id of any session.
 const maxSessionTime = 1 << 62
 
-func sessionTime(id string) (ms uint64) {
-	fmt.Sscanf(id[:sessionDigits], "%x", &ms)
+func sessionTime(id string) uint64 {
+	ms, _ := strconv.ParseUint(id[:sessionDigits], 16, 64)
 	return ms
 }
 

@@ -177,7 +177,7 @@ func (s *Source) forget(ctx context.Context) error {
 
 // purge deletes what is stored.
 func (s *Source) purge(ctx context.Context) error {
-	return <-run(func() error { return s.cfg.Store.Delete(ctx, s.key) })
+	return <-run(func() error { return s.cfg.Store.Delete(ctx, s.key()) })
 }
 
 // Close waits until no refresh is in flight and nothing is unsaved, and then

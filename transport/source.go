@@ -30,8 +30,8 @@ import (
 // between the server's rotation and the save. For an expired one callers wait,
 // each on its own context, and none of them can cancel the refresh.
 type Source struct {
-	cfg          *SourceConfig // without Key and Account; shared by all that With made
-	key, account string
+	cfg     *SourceConfig // shared by all that With made; its Account is the first one's
+	account string
 
 	cur     atomic.Pointer[state] // what is handed out; nil before the first load
 	settled atomic.Bool           // a refresh or a login of this process has ended
@@ -77,21 +77,23 @@ func NewSource(cfg SourceConfig) (*Source, error) {
 	if cfg.Observer == nil {
 		cfg.Observer = new(Observer)
 	}
-	return &Source{cfg: &cfg, key: cfg.Key, account: cfg.Account}, nil
+	return &Source{cfg: &cfg, account: cfg.Account}, nil
 }
 
-// With returns a Source like s for another session: that of account, under key in the
-// store. What they have in common is there once, however many sessions a program has.
-// It does no I/O.
-func (s *Source) With(key, account string) (*Source, error) {
-	if err := tokenstore.CheckKey(key); err != nil {
-		return nil, fmt.Errorf("transport: With: key: %w", err)
+// With returns a Source like s for the session of another account, whose record is under
+// KeyFor(account). What they have in common is there once, however many sessions a program
+// has. It does no I/O, and panics where s was made without KeyFor.
+func (s *Source) With(account string) *Source {
+	if s.cfg.KeyFor == nil {
+		panic("transport: With: SourceConfig.KeyFor is nil, so that all would have one record")
 	}
-	return &Source{cfg: s.cfg, key: key, account: account}, nil
+	return &Source{cfg: s.cfg, account: account}
 }
+
+func (s *Source) key() string { return s.cfg.key(s.account) }
 
 // Format prints which session the Source has, for every verb.
-func (s *Source) Format(f fmt.State, _ rune) { fmt.Fprintf(f, "transport.Source(%q)", s.key) }
+func (s *Source) Format(f fmt.State, _ rune) { fmt.Fprintf(f, "transport.Source(%q)", s.key()) }
 
 // Token returns an access token for target, "" being the session's own: the one
 // at hand if it is fresh, else as the life of a token has it. Every error is a
@@ -274,5 +276,5 @@ func (s *Source) watch() watch { return watch{s.cfg.Observer, s.cfg.Logger} }
 
 // subject is what events of the session say about it.
 func (s *Source) subject(target string) Subject {
-	return Subject{Key: s.key, Account: s.held().Account, Target: target}
+	return Subject{Key: s.key(), Account: s.held().Account, Target: target}
 }

@@ -27,6 +27,11 @@ type SourceConfig struct {
 	// Key is the record's key in Store. It is required with a Store.
 	Key string
 
+	// KeyFor, if not nil, gives the key of an account's record in place of Key, for
+	// a Source whose configuration others share; see [Source.With]. It is called
+	// often, by many goroutines at once. The key is not kept, to save its memory.
+	KeyFor func(account string) string
+
 	// Issuer, ClientID and Account say whose session it is; see
 	// [tokenstore.Record]. They are written into its records, and a stored
 	// record that has others is not taken: the error is [ErrIdentity], and only
@@ -80,6 +85,13 @@ func (c *SourceConfig) refreshTimeout() time.Duration {
 // process may take for a refresh and the saving of it.
 func (c *SourceConfig) exclusionTimeout() time.Duration { return 2 * c.refreshTimeout() }
 
+func (c *SourceConfig) key(account string) string {
+	if c.KeyFor != nil {
+		return c.KeyFor(account)
+	}
+	return c.Key
+}
+
 // identify writes into rec whose it is.
 func (s *Source) identify(rec *tokenstore.Record) {
 	if s.cfg.Issuer != "" {
@@ -103,7 +115,7 @@ func (c *SourceConfig) check() error {
 		bad("Refresh is nil: give the func that asks the server for a token")
 	}
 	if c.Store != nil {
-		if err := tokenstore.CheckKey(c.Key); err != nil {
+		if err := tokenstore.CheckKey(c.key(c.Account)); err != nil {
 			bad("Key: %w", err)
 		}
 	}

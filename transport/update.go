@@ -65,7 +65,7 @@ func (s *Source) load() (*tokenstore.Record, error) {
 	defer cancel()
 	var b []byte
 	done := run(func() (err error) {
-		b, err = s.cfg.Store.Load(ctx, s.key)
+		b, err = s.cfg.Store.Load(ctx, s.key())
 		return err
 	})
 	over := time.NewTimer(s.cfg.exclusionTimeout() + exchangeGrace)
@@ -113,7 +113,7 @@ func (s *Source) update(next func(ctx context.Context, stored *tokenstore.Record
 		s.beginWriting(w)
 		return encode(made)
 	})
-	err := <-run(func() error { return s.cfg.Store.Update(ctx, s.key, f) })
+	err := <-run(func() error { return s.cfg.Store.Update(ctx, s.key(), f) })
 	switch {
 	case err == nil && !errors.Is(refusal, tokenstore.ErrUnchanged):
 		return refusal

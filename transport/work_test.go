@@ -3,6 +3,7 @@ package transport
 import (
 	"context"
 	"errors"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -41,7 +42,7 @@ func TestSource_is_small_when_idle(t *testing.T) {
 			t.Error("something of that is left")
 		}
 	})
-	if size := unsafe.Sizeof(Source{}); size > 128 {
+	if size := unsafe.Sizeof(Source{}); size > 112 {
 		t.Errorf("a Source has %d bytes, and there may be a million", size)
 	}
 }
@@ -49,23 +50,25 @@ func TestSource_is_small_when_idle(t *testing.T) {
 // Sources made by With share the configuration, and nothing of their sessions.
 func TestSource_with(t *testing.T) {
 	s, _ := rejectable(t, 0)
-	other, err := s.With("other", "bob")
-	if err != nil {
-		t.Fatal(err)
-	}
+	s.cfg.KeyFor = strings.ToUpper
+	other := s.With("bob")
 	if err := other.Set(t.Context(), *clocked(time.Now(), 0)); err != nil {
 		t.Fatal(err)
 	}
-	if other.cfg != s.cfg || other.key != "other" || other.account != "bob" {
-		t.Errorf("%v of %q has another configuration", other, other.account)
+	if other.cfg != s.cfg {
+		t.Error("it has another configuration")
 	}
-	if _, err := s.cfg.Store.Load(t.Context(), "other"); err != nil {
+	if _, err := s.cfg.Store.Load(t.Context(), "BOB"); err != nil {
 		t.Errorf("in the store: %v", err)
 	}
 	if s.held().Exists() {
 		t.Error("the record is in both")
 	}
-	if _, err := s.With("no key/", ""); err == nil {
-		t.Error("any text is a key")
-	}
+	s.cfg.KeyFor = nil
+	defer func() {
+		if recover() == nil {
+			t.Error("without KeyFor they have one record")
+		}
+	}()
+	s.With("carol")
 }
