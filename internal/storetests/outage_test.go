@@ -33,7 +33,7 @@ const (
 
 // A served is a database on a server that can be away.
 type served struct {
-	needs func(t *testing.T)
+	needs func(t testing.TB)
 	addr  func(t *testing.T) string
 
 	// open returns a store over the server at host and port, and another one that

@@ -25,7 +25,7 @@ const answerTime = 10 * time.Second
 
 // settings returns how to connect to PostgreSQL: as the usual environment
 // variables say, or else to this machine without a password.
-func settings(t *testing.T) *pgx.ConnConfig {
+func settings(t testing.TB) *pgx.ConnConfig {
 	t.Helper()
 	var given []string
 	for _, s := range []struct{ name, env, otherwise string }{
@@ -42,7 +42,7 @@ func settings(t *testing.T) *pgx.ConnConfig {
 
 // openTable returns the database, in a schema of its own that has the name of
 // the place and a table tokens. The schema goes with the test.
-func openTable(t *testing.T, place string) *sql.DB {
+func openTable(t testing.TB, place string) *sql.DB {
 	t.Helper()
 	schema := filepath.Base(place)
 	cfg := settings(t)
@@ -71,7 +71,7 @@ func openTable(t *testing.T, place string) *sql.DB {
 }
 
 // needsPostgres ends the test where no PostgreSQL answers.
-func needsPostgres(t *testing.T) {
+func needsPostgres(t testing.TB) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), answerTime)
 	defer cancel()

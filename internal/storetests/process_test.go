@@ -96,7 +96,7 @@ func (w *worker) say(format string, args ...any) {
 
 // A process is a worker, seen by its parent.
 type process struct {
-	t     *testing.T
+	t     testing.TB
 	name  string
 	cmd   *exec.Cmd
 	stdin io.WriteCloser
@@ -105,7 +105,7 @@ type process struct {
 }
 
 // start starts a worker, which says "started" when it has opened its store.
-func start(t *testing.T, j job) *process {
+func start(t testing.TB, j job) *process {
 	t.Helper()
 	p := &process{t: t, name: j.Name, lines: make(chan string, 64)}
 	text, err := json.Marshal(j)

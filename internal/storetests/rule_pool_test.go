@@ -18,7 +18,7 @@ import (
 )
 
 // openPool returns a store whose pool has that many connections, and the pool.
-func (d database) openPool(t *testing.T, place string, connections int) (*sqlstore.Store, *sql.DB) {
+func (d database) openPool(t testing.TB, place string, connections int) (*sqlstore.Store, *sql.DB) {
 	t.Helper()
 	db := d.open(t, place)
 	db.SetMaxOpenConns(connections)

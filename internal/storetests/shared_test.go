@@ -26,11 +26,11 @@ import (
 
 // A shared store is one that several processes use at once.
 type shared struct {
-	needs func(t *testing.T)
+	needs func(t testing.TB)
 
 	// open returns the store of a place, which a process that has its name can
 	// open, too. What it makes goes with the test that came first.
-	open func(t *testing.T, place string, l leases) tokenstore.Store
+	open func(t testing.TB, place string, l leases) tokenstore.Store
 
 	// leased says that an Update has a lease, which runs out while its process is
 	// stopped. Other stores have a lock, which it keeps until it dies.
@@ -42,14 +42,14 @@ type leases struct{ Length, Settle time.Duration }
 
 var sharedStores = map[string]shared{
 	"Dir": {
-		needs: func(*testing.T) {},
-		open: func(_ *testing.T, place string, _ leases) tokenstore.Store {
+		needs: func(testing.TB) {},
+		open: func(_ testing.TB, place string, _ leases) tokenstore.Store {
 			return tokenstore.Dir(filepath.Join(place, "tokens"))
 		},
 	},
 	"Table": {
 		needs: needsPostgres,
-		open:  func(t *testing.T, place string, _ leases) tokenstore.Store { return Table{small(openTable(t, place))} },
+		open:  func(t testing.TB, place string, _ leases) tokenstore.Store { return Table{small(openTable(t, place))} },
 	},
 	"PostgreSQL": databases["PostgreSQL"].shared(),
 	"MariaDB":    databases["MariaDB"].shared(),
@@ -58,7 +58,7 @@ var sharedStores = map[string]shared{
 }
 
 func (d database) shared() shared {
-	return shared{needs: d.needs, leased: true, open: func(t *testing.T, place string, l leases) tokenstore.Store {
+	return shared{needs: d.needs, leased: true, open: func(t testing.TB, place string, l leases) tokenstore.Store {
 		t.Helper()
 		s, err := sqlstore.New(sqlstore.Config{DB: small(d.open(t, place)), Dialect: d.dialect, Lease: l.Length, Settle: l.Settle})
 		if err != nil {
@@ -82,7 +82,7 @@ func small(db *sql.DB) *sql.DB {
 
 // dialRedis returns a client of the Redis that REDIS_URL names, or else of this
 // machine's.
-func dialRedis(t *testing.T) *redis.Client {
+func dialRedis(t testing.TB) *redis.Client {
 	t.Helper()
 	options, err := redis.ParseURL(cmp.Or(os.Getenv("REDIS_URL"), "redis://127.0.0.1:6379"))
 	if err != nil {
@@ -93,7 +93,7 @@ func dialRedis(t *testing.T) *redis.Client {
 	return c
 }
 
-func needsRedis(t *testing.T) {
+func needsRedis(t testing.TB) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), answerTime)
 	defer cancel()
@@ -102,7 +102,7 @@ func needsRedis(t *testing.T) {
 	}
 }
 
-func openRedis(t *testing.T, place string, l leases) tokenstore.Store {
+func openRedis(t testing.TB, place string, l leases) tokenstore.Store {
 	t.Helper()
 	prefix := filepath.Base(place) + ":"
 	c := dialRedis(t)
@@ -121,7 +121,7 @@ func openRedis(t *testing.T, place string, l leases) tokenstore.Store {
 
 // newPlace returns a new directory. Its name is that of the schema or the prefix
 // where the store is no file.
-func newPlace(t *testing.T) string {
+func newPlace(t testing.TB) string {
 	t.Helper()
 	place := filepath.Join(t.TempDir(), "freshet_"+strings.ToLower(rand.Text()))
 	if err := os.Mkdir(place, 0o700); err != nil {

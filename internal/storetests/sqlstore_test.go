@@ -24,8 +24,8 @@ import (
 // A database is one that sqlstore is tested on.
 type database struct {
 	dialect sqlstore.Dialect
-	needs   func(t *testing.T)
-	open    func(t *testing.T, place string) *sql.DB // a schema or file of the place's own
+	needs   func(t testing.TB)
+	open    func(t testing.TB, place string) *sql.DB // a schema or file of the place's own
 
 	connection string // tells the connection's number
 
@@ -45,11 +45,11 @@ var databases = map[string]database{
 		levels: []string{"SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED", "SET SESSION TRANSACTION ISOLATION LEVEL SERIALIZABLE"},
 		idle:   `SELECT count(*) FROM information_schema.innodb_trx x JOIN information_schema.processlist p ON x.trx_mysql_thread_id = p.id WHERE p.db = database() AND p.id <> connection_id()`,
 	},
-	"SQLite": {dialect: sqlstore.SQLite, needs: func(*testing.T) {}, open: openSQLite},
+	"SQLite": {dialect: sqlstore.SQLite, needs: func(testing.TB) {}, open: openSQLite},
 }
 
 // place returns a new place, as storetest makes them.
-func place(t *testing.T) string {
+func place(t testing.TB) string {
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), "p"+strings.ToLower(rand.Text()[:16]))
 	if err := os.Mkdir(dir, 0o700); err != nil {
@@ -101,7 +101,7 @@ func mariaDB() *mysql.Config {
 	return cfg
 }
 
-func openMySQL(t *testing.T, cfg *mysql.Config) *sql.DB {
+func openMySQL(t testing.TB, cfg *mysql.Config) *sql.DB {
 	t.Helper()
 	connector, err := mysql.NewConnector(cfg)
 	if err != nil {
@@ -112,7 +112,7 @@ func openMySQL(t *testing.T, cfg *mysql.Config) *sql.DB {
 	return db
 }
 
-func needsMariaDB(t *testing.T) {
+func needsMariaDB(t testing.TB) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), answerTime)
 	defer cancel()
@@ -122,7 +122,7 @@ func needsMariaDB(t *testing.T) {
 }
 
 // openMariaDB returns a database of the place's own. It goes with the test.
-func openMariaDB(t *testing.T, place string) *sql.DB {
+func openMariaDB(t testing.TB, place string) *sql.DB {
 	t.Helper()
 	name := "freshet_" + filepath.Base(place)
 	cfg := mariaDB()
@@ -138,7 +138,7 @@ func openMariaDB(t *testing.T, place string) *sql.DB {
 	return db
 }
 
-func openSQLite(t *testing.T, place string) *sql.DB {
+func openSQLite(t testing.TB, place string) *sql.DB {
 	t.Helper()
 	db, err := sql.Open("sqlite", "file:"+filepath.Join(place, "sessions.db")+"?_pragma=busy_timeout(10000)&_pragma=journal_mode(WAL)")
 	if err != nil {
@@ -149,7 +149,7 @@ func openSQLite(t *testing.T, place string) *sql.DB {
 }
 
 // openStore returns a store in a place of its own.
-func (d database) openStore(t *testing.T, place string, lease time.Duration) *sqlstore.Store {
+func (d database) openStore(t testing.TB, place string, lease time.Duration) *sqlstore.Store {
 	t.Helper()
 	s, err := sqlstore.New(sqlstore.Config{DB: d.open(t, place), Dialect: d.dialect, Lease: lease})
 	if err != nil {
