@@ -45,6 +45,7 @@ var workers = map[string]func(w *worker){
 	"sender": (*worker).send,
 	"ops":    (*worker).operate,
 	"user":   (*worker).use,
+	"member": (*worker).member,
 }
 
 // A worker is a process of a test, seen by itself.
