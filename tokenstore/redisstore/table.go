@@ -99,8 +99,8 @@ func (t *table) Load(ctx context.Context, key string) ([]byte, error) {
 	return []byte(record), nil
 }
 
-// Take implements [lease.Table].
-func (t *table) Take(ctx context.Context, key, owner, over string, length time.Duration) (lease.Row, error) {
+// Take implements [lease.Table]. The script that takes a lease looks by itself.
+func (t *table) Take(ctx context.Context, key, owner, over string, length time.Duration, _ bool) (lease.Row, error) {
 	values, err := t.run(ctx, takeScript, key, owner, over, length.Milliseconds()).Slice()
 	if err != nil {
 		return lease.Row{}, err

@@ -38,12 +38,18 @@ func (t *table) Load(ctx context.Context, key string) (record []byte, err error)
 // maxRounds bounds the tries to find the row or to make it: it may come and go.
 const maxRounds = 5
 
-// Take implements [lease.Table].
-func (t *table) Take(ctx context.Context, key, owner, over string, length time.Duration) (lease.Row, error) {
+// Take implements [lease.Table]. Who waits looks first: an UPDATE has to lock the row,
+// and in SQLite the whole file, even where it finds that it may not change anything.
+func (t *table) Take(ctx context.Context, key, owner, over string, length time.Duration, waiting bool) (lease.Row, error) {
+	if waiting {
+		if row, err := t.look(ctx, key); err == nil && keptFrom(row, owner, over) {
+			return row, nil
+		}
+	}
 	for range maxRounds {
 		row, err := t.take(ctx, key, owner, over, length)
 		if errors.Is(err, sql.ErrNoRows) {
-			row, err = t.scan(key, t.db.QueryRowContext(ctx, t.sql.look, key))
+			row, err = t.look(ctx, key)
 		}
 		if !errors.Is(err, sql.ErrNoRows) {
 			return row, err
@@ -53,6 +59,17 @@ func (t *table) Take(ctx context.Context, key, owner, over string, length time.D
 		}
 	}
 	return lease.Row{}, errors.New("sqlstore: the row comes and goes")
+}
+
+// keptFrom reports whether the lease is another's, whom owner may not take it from.
+func keptFrom(row lease.Row, owner, over string) bool {
+	free := row.Holder == "" || row.Holder == owner || row.RunOut && row.Holder == over
+	return !free
+}
+
+// look returns the row as it is.
+func (t *table) look(ctx context.Context, key string) (lease.Row, error) {
+	return t.scan(key, t.db.QueryRowContext(ctx, t.sql.look, key))
 }
 
 // take returns the row that was taken. Without RETURNING it can't tell: the

@@ -29,6 +29,8 @@ type hold struct {
 	owner  string
 	unlock func() // of the process's own lock
 
+	waiting bool // somebody else had the lease when it was asked for last
+
 	row   Row
 	ends  time.Time // when the lease may end, by this host's clocks
 	freed bool      // the lease was given back by what wrote or removed the record
@@ -64,17 +66,17 @@ func (h *hold) wait(ctx context.Context) error {
 // take asks for the lease once. What comes of it after ctx is over is given back.
 func (h *hold) take(ctx context.Context, w *watch) (taken bool, err error) {
 	s, start := h.store, time.Now()
-	over := w.over(s.settle())
+	over, waiting := w.over(s.settle()), h.waiting
 	var row Row
 	err = detach(ctx, answerTime, func(ctx context.Context) (err error) {
-		row, err = s.Table.Take(ctx, h.key, h.owner, over, s.length())
+		row, err = s.Table.Take(ctx, h.key, h.owner, over, s.length(), waiting)
 		return err
 	}, h.free)
 	if err != nil {
 		return false, err
 	}
 	w.saw(row, s.settle())
-	if row.Holder != h.owner {
+	if h.waiting = row.Holder != h.owner; h.waiting {
 		return false, nil
 	}
 	h.row = row

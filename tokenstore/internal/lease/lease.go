@@ -36,8 +36,10 @@ type Table interface {
 
 	// Take gives the lease of key to owner for length, by the database's clock,
 	// if nobody has it, or owner itself, or over, whose lease has run out. It
-	// returns what is there then.
-	Take(ctx context.Context, key, owner, over string, length time.Duration) (Row, error)
+	// returns what is there then. waiting says that somebody else had it a moment
+	// ago, so that it is likely not to be had: a Table for which reading is cheaper
+	// looks first.
+	Take(ctx context.Context, key, owner, over string, length time.Duration, waiting bool) (Row, error)
 
 	// Commit writes record under key and frees it, if owner has the lease and
 	// nothing was written since version was read. It returns true, too, if an

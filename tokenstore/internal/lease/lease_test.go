@@ -70,7 +70,7 @@ func (m *memory) Load(ctx context.Context, _ string) (record []byte, err error) 
 	return record, err
 }
 
-func (m *memory) Take(ctx context.Context, _, owner, over string, length time.Duration) (row Row, err error) {
+func (m *memory) Take(ctx context.Context, _, owner, over string, length time.Duration, _ bool) (row Row, err error) {
 	err = m.step(ctx, "take", func() {
 		m.row.RunOut = m.row.Holder != "" && time.Now().After(m.ends)
 		if m.row.Holder == "" || m.row.Holder == owner || m.row.RunOut && m.row.Holder == over {

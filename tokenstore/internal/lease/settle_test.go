@@ -12,7 +12,7 @@ import (
 // An abandoned is a Table with one key, whose holder has died.
 type abandoned struct{ ends time.Time }
 
-func (a *abandoned) Take(_ context.Context, _, owner, over string, _ time.Duration) (Row, error) {
+func (a *abandoned) Take(_ context.Context, _, owner, over string, _ time.Duration, _ bool) (Row, error) {
 	if over == "dead" && a.runOut() {
 		return Row{Holder: owner}, nil
 	}
