@@ -20,7 +20,8 @@ import (
 //
 //	go test -run='^$' -bench=. -timeout=30m .
 //
-// TestBenchmarks runs what they measure, but measures nothing.
+// TestBenchmarks and TestNothingRuns_after_an_Update run what they measure, but measure
+// nothing.
 
 // A benched store is one whose speed is measured, over a pool that keeps all of
 // its connections.
