@@ -12,6 +12,7 @@ import (
 
 	"github.com/freshet-go/freshet/tokenstore"
 	"github.com/freshet-go/freshet/tokenstore/sqlstore"
+	"github.com/freshet-go/freshet/tokenstore/storetest"
 )
 
 // TestStatements counts those of each operation: a record that is there is loaded with
@@ -52,6 +53,36 @@ func TestStatements(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestStatements_unprepared is about what Config.DB advises for MySQL: the driver then
+// writes what is bound into the statement, whatever bytes it has, and saves the round
+// trip in which the server would prepare it.
+func TestStatements_unprepared(t *testing.T) {
+	needsMariaDB(t)
+	prepares := databases["MariaDB"]
+	unprepared := prepares
+	unprepared.open = openUnprepared
+	for _, tt := range []struct {
+		d    database
+		want string
+	}{
+		{prepares, "PREPARE UPDATE PREPARE SELECT PREPARE UPDATE"},
+		{unprepared, "UPDATE SELECT UPDATE"},
+	} {
+		store, _, s := tt.d.spied(t)
+		l := newLoad(t, store, "k", 64)
+		s.take()
+		if err := l.update(t.Context(), 0); err != nil {
+			t.Fatal(err)
+		}
+		if got := s.take(); got != tt.want {
+			t.Errorf("Update takes %s, want %s", got, tt.want)
+		}
+	}
+	storetest.Run(t, storetest.Config{
+		Open: func(t *testing.T, place string) tokenstore.Store { return unprepared.openStore(t, place, testLease) },
+	})
 }
 
 // afterWait has store make an Update that waits for one of other, which goes on until

@@ -124,8 +124,20 @@ func needsMariaDB(t testing.TB) {
 // openMariaDB returns a database of the place's own. It goes with the test.
 func openMariaDB(t testing.TB, place string) *sql.DB {
 	t.Helper()
-	name := "freshet_" + filepath.Base(place)
+	return openMariaDBBy(t, place, mariaDB())
+}
+
+// openUnprepared is openMariaDB, with a driver that prepares no statements.
+func openUnprepared(t testing.TB, place string) *sql.DB {
+	t.Helper()
 	cfg := mariaDB()
+	cfg.InterpolateParams = true
+	return openMariaDBBy(t, place, cfg)
+}
+
+func openMariaDBBy(t testing.TB, place string, cfg *mysql.Config) *sql.DB {
+	t.Helper()
+	name := "freshet_" + filepath.Base(place)
 	result, err := openMySQL(t, cfg).Exec("CREATE DATABASE IF NOT EXISTS " + name)
 	if err != nil {
 		t.Fatal(err)

@@ -22,6 +22,10 @@ type Config struct {
 	// refresh tokens that are spent. A pool of one connection is enough; none is
 	// held while the authorization server is asked. The Store does not close it.
 	//
+	// For MySQL and MariaDB, with github.com/go-sql-driver/mysql, set
+	// interpolateParams=true: otherwise every statement takes a second round trip,
+	// in which the server prepares it.
+	//
 	// For SQLite, let a connection wait for the others, and write ahead: with
 	// modernc.org/sqlite that is
 	// "file:sessions.db?_pragma=busy_timeout(10000)&_pragma=journal_mode(WAL)".
