@@ -20,6 +20,9 @@ import (
 //
 //	go test -run='^$' -bench=. -timeout=30m .
 //
+// They take five minutes. A process that dies costs a whole lease, and a crowd a few
+// seconds: -bench=Stores leaves them out.
+//
 // TestBenchmarks and TestNothingRuns_after_an_Update run what they measure, but measure
 // nothing.
 

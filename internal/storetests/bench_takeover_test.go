@@ -34,7 +34,7 @@ func BenchmarkTakeover(b *testing.B) {
 				b.ReportMetric(milliseconds(waited), "takeover-ms")
 				b.ReportMetric(milliseconds(late), "late-ms")
 			}
-			b.ReportMetric(0, "ns/op") // with which it would be shown again
+			b.ReportMetric(0, "ns/op") // which would count the preparations
 		})
 	}
 }
