@@ -18,7 +18,7 @@ func BenchmarkSteady(b *testing.B) {
 func TestFreshet_is_at_the_floor(t *testing.T) {
 	for _, l := range loads {
 		allocs := func(p peer) float64 {
-			rt := p.over(api{}, &issuer{lifetime: time.Hour, size: l.tokenSize})
+			rt := p.over(api{}, &issuer{lifetime: time.Hour, size: l.tokenSize}, settings{})
 			req := request(t.Context(), l.headers)
 			return testing.AllocsPerRun(1000, func() { rt.RoundTrip(req) })
 		}
@@ -34,7 +34,7 @@ func TestPeers_work(t *testing.T) {
 	for _, p := range peers {
 		t.Run(p.name, func(t *testing.T) {
 			tokens := &issuer{lifetime: time.Hour}
-			rt := p.over(api{func(token string) bool { return token != "token-1-" }}, tokens)
+			rt := p.over(api{refuses: func(token string) bool { return token != "token-1-" }}, tokens, settings{})
 			for range 3 {
 				resp, err := rt.RoundTrip(request(t.Context(), 6))
 				if err != nil || resp.StatusCode != 200 {

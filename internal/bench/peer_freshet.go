@@ -10,7 +10,7 @@ import (
 	"github.com/freshet-go/freshet/transport"
 )
 
-func overFreshet(base http.RoundTripper, tokens *issuer) http.RoundTripper {
+func overFreshet(base http.RoundTripper, tokens *issuer, set settings) http.RoundTripper {
 	refresh := func(ctx context.Context, old tokenstore.Record, target string) (tokenstore.Record, error) {
 		text, expiry, err := tokens.token(ctx)
 		if err != nil {
@@ -18,7 +18,7 @@ func overFreshet(base http.RoundTripper, tokens *issuer) http.RoundTripper {
 		}
 		return transport.WithOAuth2(old, target, &oauth2.Token{AccessToken: text, Expiry: expiry})
 	}
-	source, err := transport.NewSource(transport.SourceConfig{Refresh: refresh})
+	source, err := transport.NewSource(transport.SourceConfig{Refresh: refresh, RefreshBefore: set.early})
 	if err != nil {
 		panic(err)
 	}

@@ -8,8 +8,9 @@ import (
 	"cloud.google.com/go/auth/httptransport"
 )
 
-func overGoogle(base http.RoundTripper, tokens *issuer) http.RoundTripper {
-	creds := auth.NewCredentials(&auth.CredentialsOptions{TokenProvider: auth.NewCachedTokenProvider(googleProvider{tokens}, nil)})
+func overGoogle(base http.RoundTripper, tokens *issuer, set settings) http.RoundTripper {
+	cache := auth.NewCachedTokenProvider(googleProvider{tokens}, &auth.CachedTokenProviderOptions{ExpireEarly: set.early})
+	creds := auth.NewCredentials(&auth.CredentialsOptions{TokenProvider: cache})
 	hc := &http.Client{Transport: base}
 	if err := httptransport.AddAuthorizationMiddleware(hc, creds); err != nil {
 		panic(err)

@@ -7,8 +7,10 @@ import (
 	"golang.org/x/oauth2"
 )
 
-func overOAuth2(base http.RoundTripper, tokens *issuer) http.RoundTripper {
-	return &oauth2.Transport{Base: base, Source: oauth2.ReuseTokenSource(nil, oauth2Source{tokens})}
+// overOAuth2 has ReuseTokenSource if set.early is zero.
+func overOAuth2(base http.RoundTripper, tokens *issuer, set settings) http.RoundTripper {
+	source := oauth2.ReuseTokenSourceWithExpiry(nil, oauth2Source{tokens}, set.early)
+	return &oauth2.Transport{Base: base, Source: source}
 }
 
 type oauth2Source struct{ tokens *issuer }

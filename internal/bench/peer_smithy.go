@@ -9,12 +9,15 @@ import (
 )
 
 // overSmithy is what its middleware does, without the rest of a client of AWS.
-func overSmithy(base http.RoundTripper, tokens *issuer) http.RoundTripper {
+func overSmithy(base http.RoundTripper, tokens *issuer, set settings) http.RoundTripper {
 	provider := bearer.TokenProviderFunc(func(ctx context.Context) (bearer.Token, error) {
 		text, expiry, err := tokens.token(ctx)
 		return bearer.Token{Value: text, CanExpire: true, Expires: expiry}, err
 	})
-	return smithyTransport{base, bearer.NewTokenCache(provider), bearer.NewSignHTTPSMessage()}
+	cache := bearer.NewTokenCache(provider, func(o *bearer.TokenCacheOptions) {
+		o.RefreshBeforeExpires, o.AsyncRefreshMinimumDelay = set.early, set.pause
+	})
+	return smithyTransport{base, cache, bearer.NewSignHTTPSMessage()}
 }
 
 type smithyTransport struct {

@@ -29,10 +29,7 @@ var scenarios = []scenario{
 }
 
 func scenarioTable() table {
-	t := table{title: "What happens", head: []string{""}}
-	for _, p := range peers {
-		t.head = append(t.head, p.name)
-	}
+	t := table{title: "What happens", head: names()}
 	for _, s := range scenarios {
 		row := []any{s.title}
 		for _, p := range peers {
@@ -47,7 +44,7 @@ const crowd = 10_000
 
 func stampede(p peer) string {
 	tokens := &issuer{lifetime: time.Hour, delay: 100 * time.Millisecond}
-	rt := p.over(api{}, tokens)
+	rt := p.over(api{}, tokens, settings{})
 	var failed atomic.Int32
 	all(crowd, func(int) {
 		if _, err := rt.RoundTrip(request(context.Background(), 6)); err != nil {
@@ -63,7 +60,7 @@ func stampede(p peer) string {
 // waiting measures the stacks while all callers wait for one token request.
 func waiting(p peer) string {
 	tokens := &issuer{lifetime: time.Hour, delay: 2 * time.Second}
-	rt := p.over(api{}, tokens)
+	rt := p.over(api{}, tokens, settings{})
 	reqs := make([]*http.Request, crowd) // to make one needs more stack than to send it
 	for i := range reqs {
 		reqs[i] = request(context.Background(), 6)
@@ -89,7 +86,8 @@ func stacks() uint64 {
 func revoked(p peer) string {
 	tokens := &issuer{lifetime: time.Hour, delay: 20 * time.Millisecond}
 	var dead atomic.Pointer[string]
-	rt := p.over(api{func(token string) bool { d := dead.Load(); return d != nil && token == *d }}, tokens)
+	refuses := func(token string) bool { d := dead.Load(); return d != nil && token == *d }
+	rt := p.over(api{refuses: refuses}, tokens, settings{})
 	first := "token-1-"
 	if _, err := rt.RoundTrip(request(context.Background(), 6)); err != nil {
 		return err.Error()
@@ -113,7 +111,7 @@ func revoked(p peer) string {
 
 func slowWaiter(p peer) string {
 	tokens := &issuer{lifetime: time.Hour, delay: 500 * time.Millisecond}
-	rt := p.over(api{}, tokens)
+	rt := p.over(api{}, tokens, settings{})
 	go rt.RoundTrip(request(context.Background(), 6))
 	time.Sleep(50 * time.Millisecond)
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Millisecond)
@@ -127,7 +125,7 @@ func slowWaiter(p peer) string {
 
 func leaderCancelled(p peer) string {
 	tokens := &issuer{lifetime: time.Hour, delay: 300 * time.Millisecond}
-	rt := p.over(api{}, tokens)
+	rt := p.over(api{}, tokens, settings{})
 	ctx, cancel := context.WithCancel(context.Background())
 	var wg sync.WaitGroup
 	wg.Go(func() { rt.RoundTrip(request(ctx, 6)) })

@@ -12,8 +12,8 @@ import (
 // bounds are what no library can be better than: the base alone, and the least that the
 // contract of RoundTripper forces on who adds a header: to copy the request and its map.
 var bounds = []peer{
-	{"base", func(base http.RoundTripper, _ *issuer) http.RoundTripper { return base }},
-	{"floor", func(base http.RoundTripper, tokens *issuer) http.RoundTripper {
+	{"base", false, func(base http.RoundTripper, _ *issuer, _ settings) http.RoundTripper { return base }},
+	{"floor", false, func(base http.RoundTripper, tokens *issuer, _ settings) http.RoundTripper {
 		text, _, err := tokens.token(context.Background())
 		if err != nil {
 			panic(err)
@@ -54,7 +54,7 @@ func (l load) String() string { return fmt.Sprintf("headers=%d/token=%d", l.head
 
 // steady runs b with a token that is fresh all the time.
 func (p peer) steady(b *testing.B, l load, parallel bool) {
-	rt := p.over(api{}, &issuer{lifetime: 24 * time.Hour, size: l.tokenSize})
+	rt := p.over(api{}, &issuer{lifetime: 24 * time.Hour, size: l.tokenSize}, settings{})
 	if _, err := rt.RoundTrip(request(b.Context(), l.headers)); err != nil {
 		b.Fatal(err)
 	}
