@@ -28,7 +28,7 @@ var scenarios = []scenario{
 	{"first caller cancelled after the server rotated: 20 others served / session lost", leaderCancelled},
 }
 
-func scenarioTable() table {
+func scenarioTable(*figures) table {
 	t := table{title: "What happens", head: names()}
 	for _, s := range scenarios {
 		row := []any{s.title}

@@ -76,21 +76,25 @@ func (p peer) steady(b *testing.B, l load, parallel bool) {
 
 // A cost is that of one request.
 type cost struct {
-	time, parallel time.Duration // parallel is on all processors
-	allocs, bytes  int64
+	time          time.Duration
+	allocs, bytes int64
 }
 
-// measure returns the cost of each peer, the least of some rounds: what else runs on the
-// machine only adds to it, and meets them all in a round.
-func measure(peers []peer, l load) []cost {
-	least := make([]cost, len(peers))
+func costOf(r testing.BenchmarkResult) cost {
+	return cost{time.Duration(r.NsPerOp()), r.AllocsPerOp(), r.AllocedBytesPerOp()}
+}
+
+const rounds = 12
+
+// leastOf measures n things in turn, and again, and returns the least of each: what else
+// runs on the machine only adds to it, and meets them all in a round.
+func leastOf(n int, measure func(i int) cost) []cost {
+	least := make([]cost, n)
 	for round := range rounds {
-		for i, p := range peers {
-			serial := testing.Benchmark(func(b *testing.B) { p.steady(b, l, false) })
-			parallel := testing.Benchmark(func(b *testing.B) { p.steady(b, l, true) })
-			c := cost{time.Duration(serial.NsPerOp()), time.Duration(parallel.NsPerOp()), serial.AllocsPerOp(), serial.AllocedBytesPerOp()}
+		for i := range least {
+			c := measure(i)
 			if round > 0 {
-				c.time, c.parallel = min(c.time, least[i].time), min(c.parallel, least[i].parallel)
+				c = cost{min(c.time, least[i].time), min(c.allocs, least[i].allocs), min(c.bytes, least[i].bytes)}
 			}
 			least[i] = c
 		}
@@ -98,22 +102,32 @@ func measure(peers []peer, l load) []cost {
 	return least
 }
 
-const rounds = 5
+// measure returns the cost of a request with each peer, on one processor or on all.
+func measure(peers []peer, l load, parallel bool) []cost {
+	return leastOf(len(peers), func(i int) cost {
+		return costOf(testing.Benchmark(func(b *testing.B) { peers[i].steady(b, l, parallel) }))
+	})
+}
 
-// steadyTable is what a request costs over the base transport.
-func steadyTable() table {
+// steadyTable is what a request costs over the base transport. What it costs on all
+// processors at once is measured of the first load: it says how the state is shared.
+func steadyTable(*figures) table {
 	t := table{
 		title: "Cost of a request over the base transport, in memory",
 		head:  []string{"headers, token", "", "allocations", "bytes", "time", "relative to the floor", "on all processors"},
 	}
+	everybody := append(bounds[:len(bounds):len(bounds)], peers...)
+	shared := measure(everybody, loads[0], true)
 	for _, l := range loads {
-		all := append(bounds[:len(bounds):len(bounds)], peers...)
-		costs := measure(all, l)
+		costs := measure(everybody, l, false)
 		base, floor := costs[0], costs[1].time-costs[0].time
 		for i, c := range costs[1:] {
-			over := c.time - base.time
-			t.add(fmt.Sprintf("%d, %d B", l.headers, l.tokenSize), all[i+1].name, c.allocs-base.allocs, c.bytes-base.bytes, over,
-				fmt.Sprintf("%.2f", float64(over)/float64(floor)), c.parallel-base.parallel)
+			over, parallel := c.time-base.time, ""
+			if l == loads[0] {
+				parallel = (shared[i+1].time - shared[0].time).String()
+			}
+			t.add(fmt.Sprintf("%d, %d B", l.headers, l.tokenSize), everybody[i+1].name, c.allocs-base.allocs, c.bytes-base.bytes, over,
+				fmt.Sprintf("%.2f", float64(over)/float64(floor)), parallel)
 		}
 	}
 	return t
