@@ -1,15 +1,33 @@
 package main
 
 import (
+	"fmt"
 	"testing"
 	"time"
 )
 
+// A program that a fleet starts is this one.
+func TestMain(m *testing.M) {
+	if isWorker() {
+		work()
+		return
+	}
+	m.Run()
+}
+
+// The names are pairs, so that benchstat -col /library sets the libraries side by side.
 func BenchmarkSteady(b *testing.B) {
 	for _, l := range loads {
-		for _, p := range append(bounds, peers...) {
-			b.Run(l.String()+"/"+p.name+"/serial", func(b *testing.B) { p.steady(b, l, false) })
-			b.Run(l.String()+"/"+p.name+"/parallel", func(b *testing.B) { p.steady(b, l, true) })
+		for _, p := range everybody() {
+			name := fmt.Sprintf("wire=none/%v/library=%s/procs=", l, p.key())
+			b.Run(name+"one", func(b *testing.B) { p.steady(b, l, false) })
+			b.Run(name+"all", func(b *testing.B) { p.steady(b, l, true) })
+		}
+	}
+	for _, w := range wires {
+		for _, p := range wired() {
+			name := fmt.Sprintf("wire=%s/%v/library=%s", w.name, loads[0], p.key())
+			b.Run(name, func(b *testing.B) { w.steady(b, p) })
 		}
 	}
 }

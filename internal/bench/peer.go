@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"strings"
 	"time"
 )
 
@@ -30,6 +31,9 @@ var peers = []peer{
 	{"azcore", false, overAzcore},
 	{"Freshet", false, overFreshet},
 }
+
+// key is the name as a part of a benchmark's: those of benchstat have no slash.
+func (p peer) key() string { return strings.ReplaceAll(p.name, "/", "-") }
 
 // names returns those of the peers, for the head of a table that has a column for each.
 func names() []string {

@@ -50,18 +50,21 @@ func (d *drawing) outageStrip(st strip, s survival, name string) {
 	}
 	d.stroke(lost.String(), 1.5, d.bad)
 	d.stroke(good.String(), 2.5, d.good)
-	d.write(st.right+14, st.top+16, start, 12, d.text, fmt.Sprintf("%d token requests in vain", s.during()))
+	d.write(st.right+14, st.top+16, start, 12, d.text, fmt.Sprintf("%d token requests in vain, %s", s.during(), renewal(s)))
 	d.write(st.right+14, st.top+33, start, 12, d.muted, fmt.Sprintf("%d of %d requests failed", s.failed, s.requests))
+}
+
+func renewal(s survival) string {
+	if _, ok := s.renewed(); ok {
+		return "renewed"
+	}
+	return "not renewed"
 }
 
 func outageText(all []survival) string {
 	var parts []string
 	for i, s := range all {
-		renewed := "did not renew its token"
-		if s.renewed {
-			renewed = "renewed its token"
-		}
-		parts = append(parts, fmt.Sprintf("%s sent %d token requests meanwhile, lost %d of %d requests and %s soon after", peers[i].name, s.during(), s.failed, s.requests, renewed))
+		parts = append(parts, fmt.Sprintf("%s: %d token requests in vain, %s, %d of %d requests failed", peers[i].name, s.during(), renewal(s), s.failed, s.requests))
 	}
 	return strings.Join(parts, "; ") + "."
 }

@@ -42,6 +42,9 @@ func (f floor) RoundTrip(req *http.Request) (*http.Response, error) {
 	return f.base.RoundTrip(&out.Request)
 }
 
+// everybody is the bounds and the peers.
+func everybody() []peer { return append(bounds[:len(bounds):len(bounds)], peers...) }
+
 // A load is what a steady state is made of.
 type load struct {
 	headers, tokenSize int
@@ -84,7 +87,7 @@ func costOf(r testing.BenchmarkResult) cost {
 	return cost{time.Duration(r.NsPerOp()), r.AllocsPerOp(), r.AllocedBytesPerOp()}
 }
 
-const rounds = 12
+const rounds = 30
 
 // leastOf measures n things in turn, and again, and returns the least of each: what else
 // runs on the machine only adds to it, and meets them all in a round.
@@ -116,17 +119,17 @@ func steadyTable(*figures) table {
 		title: "Cost of a request over the base transport, in memory",
 		head:  []string{"headers, token", "", "allocations", "bytes", "time", "relative to the floor", "on all processors"},
 	}
-	everybody := append(bounds[:len(bounds):len(bounds)], peers...)
-	shared := measure(everybody, loads[0], true)
+	all := everybody()
+	shared := measure(all, loads[0], true)
 	for _, l := range loads {
-		costs := measure(everybody, l, false)
+		costs := measure(all, l, false)
 		base, floor := costs[0], costs[1].time-costs[0].time
 		for i, c := range costs[1:] {
 			over, parallel := c.time-base.time, ""
 			if l == loads[0] {
 				parallel = (shared[i+1].time - shared[0].time).String()
 			}
-			t.add(fmt.Sprintf("%d, %d B", l.headers, l.tokenSize), everybody[i+1].name, c.allocs-base.allocs, c.bytes-base.bytes, over,
+			t.add(fmt.Sprintf("%d, %d B", l.headers, l.tokenSize), all[i+1].name, c.allocs-base.allocs, c.bytes-base.bytes, over,
 				fmt.Sprintf("%.2f", float64(over)/float64(floor)), parallel)
 		}
 	}
