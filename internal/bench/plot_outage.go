@@ -15,7 +15,7 @@ func outagePlot(th theme, o outage, all []survival) []byte {
 	d.outageKey(16, 68)
 	for i, s := range all {
 		top := 84 + float64(i*(height+gap))
-		st := strip{left: 120, right: 620, top: top, bottom: top + height, from: -time.Second, to: o.length + o.after}
+		st := strip{left: 120, right: 600, top: top, bottom: top + height, from: -time.Second, to: o.length + o.after}
 		d.outageStrip(st, s, peers[i].name)
 		if i == len(all)-1 {
 			d.seconds(st, "since the token endpoint went down, which is when each library first renews")
@@ -50,8 +50,15 @@ func (d *drawing) outageStrip(st strip, s survival, name string) {
 	}
 	d.stroke(lost.String(), 1.5, d.bad)
 	d.stroke(good.String(), 2.5, d.good)
-	d.write(st.right+14, st.top+16, start, 12, d.text, fmt.Sprintf("%d token requests in vain, %s", s.during(), renewal(s)))
+	d.write(st.right+14, st.top+16, start, 12, d.text, vain(s)+", "+renewal(s))
 	d.write(st.right+14, st.top+33, start, 12, d.muted, fmt.Sprintf("%d of %d requests failed", s.failed, s.requests))
+}
+
+func vain(s survival) string {
+	if n := s.during(); n != 1 {
+		return fmt.Sprintf("%d token requests in vain", n)
+	}
+	return "1 token request in vain"
 }
 
 func renewal(s survival) string {
@@ -64,7 +71,7 @@ func renewal(s survival) string {
 func outageText(all []survival) string {
 	var parts []string
 	for i, s := range all {
-		parts = append(parts, fmt.Sprintf("%s: %d token requests in vain, %s, %d of %d requests failed", peers[i].name, s.during(), renewal(s), s.failed, s.requests))
+		parts = append(parts, fmt.Sprintf("%s: %s, %s, %d of %d requests failed", peers[i].name, vain(s), renewal(s), s.failed, s.requests))
 	}
 	return strings.Join(parts, "; ") + "."
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
+	"slices"
 	"testing"
 	"time"
 )
@@ -55,6 +56,8 @@ var loads = []load{{6, 64}, {8, 64}, {12, 64}, {6, 1024}}
 
 func (l load) String() string { return fmt.Sprintf("headers=%d/token=%d", l.headers, l.tokenSize) }
 
+func (l load) title() string { return fmt.Sprintf("%d, %d B", l.headers, l.tokenSize) }
+
 // steady runs b with a token that is fresh all the time.
 func (p peer) steady(b *testing.B, l load, parallel bool) {
 	rt := p.over(api{}, &issuer{lifetime: 24 * time.Hour, size: l.tokenSize}, settings{})
@@ -87,15 +90,15 @@ func costOf(r testing.BenchmarkResult) cost {
 	return cost{time.Duration(r.NsPerOp()), r.AllocsPerOp(), r.AllocedBytesPerOp()}
 }
 
-const rounds = 30
+const rounds = 40
 
-// leastOf measures n things in turn, and again, and returns the least of each: what else
-// runs on the machine only adds to it, and meets them all in a round.
-func leastOf(n int, measure func(i int) cost) []cost {
-	least := make([]cost, n)
+// leastOf measures all in turn, and again, and returns the least of each: what else runs
+// on the machine only adds to it, and the longer a round is the less it is for one alone.
+func leastOf(measures []func() cost) []cost {
+	least := make([]cost, len(measures))
 	for round := range rounds {
-		for i := range least {
-			c := measure(i)
+		for i, measure := range measures {
+			c := measure()
 			if round > 0 {
 				c = cost{min(c.time, least[i].time), min(c.allocs, least[i].allocs), min(c.bytes, least[i].bytes)}
 			}
@@ -105,31 +108,41 @@ func leastOf(n int, measure func(i int) cost) []cost {
 	return least
 }
 
-// measure returns the cost of a request with each peer, on one processor or on all.
-func measure(peers []peer, l load, parallel bool) []cost {
-	return leastOf(len(peers), func(i int) cost {
-		return costOf(testing.Benchmark(func(b *testing.B) { peers[i].steady(b, l, parallel) }))
-	})
+// costs returns what a request costs with each of the peers under each load, and at last
+// under the first one on all processors at once, which says how they share their state.
+func costs(peers []peer) (serial [][]cost, parallel []cost) {
+	var measures []func() cost
+	add := func(l load, parallel bool) {
+		for _, p := range peers {
+			measures = append(measures, func() cost {
+				return costOf(testing.Benchmark(func(b *testing.B) { p.steady(b, l, parallel) }))
+			})
+		}
+	}
+	for _, l := range loads {
+		add(l, false)
+	}
+	add(loads[0], true)
+	parts := slices.Collect(slices.Chunk(leastOf(measures), len(peers)))
+	return parts[:len(loads)], parts[len(loads)]
 }
 
-// steadyTable is what a request costs over the base transport. What it costs on all
-// processors at once is measured of the first load: it says how the state is shared.
+// steadyTable is what a request costs over the base transport.
 func steadyTable(*figures) table {
 	t := table{
 		title: "Cost of a request over the base transport, in memory",
 		head:  []string{"headers, token", "", "allocations", "bytes", "time", "relative to the floor", "on all processors"},
 	}
-	all := everybody()
-	shared := measure(all, loads[0], true)
-	for _, l := range loads {
-		costs := measure(all, l, false)
-		base, floor := costs[0], costs[1].time-costs[0].time
-		for i, c := range costs[1:] {
+	libraries := everybody()
+	serial, shared := costs(libraries)
+	for n, l := range loads {
+		base, floor := serial[n][0], serial[n][1].time-serial[n][0].time
+		for i, c := range serial[n][1:] {
 			over, parallel := c.time-base.time, ""
-			if l == loads[0] {
+			if n == 0 {
 				parallel = (shared[i+1].time - shared[0].time).String()
 			}
-			t.add(fmt.Sprintf("%d, %d B", l.headers, l.tokenSize), all[i+1].name, c.allocs-base.allocs, c.bytes-base.bytes, over,
+			t.add(l.title(), libraries[i+1].name, c.allocs-base.allocs, c.bytes-base.bytes, over,
 				fmt.Sprintf("%.2f", float64(over)/float64(floor)), parallel)
 		}
 	}

@@ -69,24 +69,25 @@ func exchange(b *testing.B, rt http.RoundTripper, req *http.Request) {
 // wired are base, floor and the peers.
 func wired() []peer { return append([]peer{given, bounds[1]}, peers...) }
 
-// measure returns the cost of a request with each library; see the other one.
-func (w wire) measure(libraries []peer) []cost {
-	return leastOf(len(libraries), func(i int) cost {
-		return costOf(testing.Benchmark(func(b *testing.B) { w.steady(b, libraries[i]) }))
-	})
-}
-
 func wireTable(*figures) table {
 	t := table{
 		title: fmt.Sprintf("Cost of a request over TLS to a server in the same process, %d headers, token of %d B", loads[0].headers, loads[0].tokenSize),
 		head:  []string{"", "", "allocations", "bytes", "time", "relative to the base"},
 	}
+	libraries := wired()
+	var measures []func() cost
 	for _, w := range wires {
-		libraries := wired()
-		costs := w.measure(libraries)
-		for i, c := range costs {
-			t.add(w.name, libraries[i].name, c.allocs, c.bytes, c.time, fmt.Sprintf("%.2f", float64(c.time)/float64(costs[0].time)))
+		for _, p := range libraries {
+			measures = append(measures, func() cost {
+				return costOf(testing.Benchmark(func(b *testing.B) { w.steady(b, p) }))
+			})
 		}
+	}
+	costs := leastOf(measures)
+	for i, c := range costs {
+		n := i / len(libraries)
+		base := costs[n*len(libraries)].time
+		t.add(wires[n].name, libraries[i%len(libraries)].name, c.allocs, c.bytes, c.time, fmt.Sprintf("%.2f", float64(c.time)/float64(base)))
 	}
 	return t
 }
