@@ -177,3 +177,23 @@ func TestWires(t *testing.T) {
 		}
 	}
 }
+
+// One noisy round says nothing.
+func TestSeries(t *testing.T) {
+	var base, floor, lib series
+	for i := range rounds {
+		noise := time.Duration(1)
+		if i%5 == 0 {
+			noise = 10
+		}
+		base = append(base, cost{100 * noise, 2, 200})
+		floor = append(floor, cost{200 * noise, 5, 900})
+		lib = append(lib, cost{350, 5 + int64(noise), 900})
+	}
+	if got := lib.ratio(floor, base); got != 2.5 {
+		t.Errorf("ratio %v", got)
+	}
+	if lib.over(base) != 250 || lib.allocs() != 6 || floor.bytes() != 900 {
+		t.Error(lib.over(base), lib.allocs(), floor.bytes())
+	}
+}

@@ -40,7 +40,7 @@ func main() {
 		return
 	}
 	testing.Init()
-	each := flag.String("time", "10ms", "how long one measurement takes; there are some 2000")
+	each := flag.String("time", "15ms", "how long one measurement takes; there are some 2000")
 	only := flag.String("only", "", "the tables to print, separated by commas, of "+strings.Join(tableNames(), ","))
 	plots := flag.String("plots", "", "a directory for the plots of what is measured")
 	flag.Parse()

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
@@ -92,25 +93,56 @@ func costOf(r testing.BenchmarkResult) cost {
 
 const rounds = 40
 
-// leastOf measures all in turn, and again, and returns the least of each: what else runs
-// on the machine only adds to it, and the longer a round is the less it is for one alone.
-func leastOf(measures []func() cost) []cost {
-	least := make([]cost, len(measures))
-	for round := range rounds {
+// A series is what one thing cost in each round. What else runs on the machine is in
+// every time, and about the same for all who were measured in one round: so a round says
+// how they compare, and the median of all rounds is what is told.
+type series []cost
+
+// inTurn measures everything once in each round.
+func inTurn(measures []func() cost) []series {
+	all := make([]series, len(measures))
+	for range rounds {
 		for i, measure := range measures {
-			c := measure()
-			if round > 0 {
-				c = cost{min(c.time, least[i].time), min(c.allocs, least[i].allocs), min(c.bytes, least[i].bytes)}
-			}
-			least[i] = c
+			all[i] = append(all[i], measure())
 		}
 	}
-	return least
+	return all
+}
+
+// median is that of f over the rounds.
+func median(f func(round int) float64) float64 {
+	values := make([]float64, rounds)
+	for i := range values {
+		values[i] = f(i)
+	}
+	slices.Sort(values)
+	return (values[(rounds-1)/2] + values[rounds/2]) / 2
+}
+
+// over is the time that s takes more than base.
+func (s series) over(base series) time.Duration {
+	return time.Duration(median(func(i int) float64 { return float64(s[i].time - base[i].time) }))
+}
+
+// ratio is the time of s to that of other, both without that of base.
+func (s series) ratio(other, base series) float64 {
+	return median(func(i int) float64 {
+		return float64(s[i].time-base[i].time) / float64(other[i].time-base[i].time)
+	})
+}
+
+// allocs and bytes are the least of a round: a collection adds to them.
+func (s series) allocs() int64 {
+	return slices.MinFunc(s, func(a, b cost) int { return cmp.Compare(a.allocs, b.allocs) }).allocs
+}
+
+func (s series) bytes() int64 {
+	return slices.MinFunc(s, func(a, b cost) int { return cmp.Compare(a.bytes, b.bytes) }).bytes
 }
 
 // costs returns what a request costs with each of the peers under each load, and at last
 // under the first one on all processors at once, which says how they share their state.
-func costs(peers []peer) (serial [][]cost, parallel []cost) {
+func costs(peers []peer) (serial [][]series, parallel []series) {
 	var measures []func() cost
 	add := func(l load, parallel bool) {
 		for _, p := range peers {
@@ -123,7 +155,7 @@ func costs(peers []peer) (serial [][]cost, parallel []cost) {
 		add(l, false)
 	}
 	add(loads[0], true)
-	parts := slices.Collect(slices.Chunk(leastOf(measures), len(peers)))
+	parts := slices.Collect(slices.Chunk(inTurn(measures), len(peers)))
 	return parts[:len(loads)], parts[len(loads)]
 }
 
@@ -136,14 +168,14 @@ func steadyTable(*figures) table {
 	libraries := everybody()
 	serial, shared := costs(libraries)
 	for n, l := range loads {
-		base, floor := serial[n][0], serial[n][1].time-serial[n][0].time
-		for i, c := range serial[n][1:] {
-			over, parallel := c.time-base.time, ""
+		base, floor := serial[n][0], serial[n][1]
+		for i, s := range serial[n][1:] {
+			parallel := ""
 			if n == 0 {
-				parallel = (shared[i+1].time - shared[0].time).String()
+				parallel = shared[i+1].over(shared[0]).String()
 			}
-			t.add(l.title(), libraries[i+1].name, c.allocs-base.allocs, c.bytes-base.bytes, over,
-				fmt.Sprintf("%.2f", float64(over)/float64(floor)), parallel)
+			t.add(l.title(), libraries[i+1].name, s.allocs()-base.allocs(), s.bytes()-base.bytes(), s.over(base),
+				fmt.Sprintf("%.2f", s.ratio(floor, base)), parallel)
 		}
 	}
 	return t

@@ -83,11 +83,14 @@ func wireTable(*figures) table {
 			})
 		}
 	}
-	costs := leastOf(measures)
-	for i, c := range costs {
-		n := i / len(libraries)
-		base := costs[n*len(libraries)].time
-		t.add(wires[n].name, libraries[i%len(libraries)].name, c.allocs, c.bytes, c.time, fmt.Sprintf("%.2f", float64(c.time)/float64(base)))
+	var base series
+	none := make(series, rounds)
+	for i, s := range inTurn(measures) {
+		w, p := i/len(libraries), i%len(libraries)
+		if p == 0 {
+			base = s
+		}
+		t.add(wires[w].name, libraries[p].name, s.allocs(), s.bytes(), s.over(none), fmt.Sprintf("%.2f", s.ratio(base, none)))
 	}
 	return t
 }
