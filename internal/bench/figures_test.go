@@ -85,7 +85,7 @@ func TestPlots(t *testing.T) {
 	for i := range peers {
 		c := crossing{}
 		for at := time.Duration(0); at < tokenEnds.length; at += time.Millisecond {
-			c.samples = append(c.samples, sample{at, time.Duration(i+1) * at / 20})
+			c.samples = append(c.samples, sample{at, time.Duration(i+1) * at / 20, at / 20})
 		}
 		full.crossings, empty.crossings = append(full.crossings, c), append(empty.crossings, crossing{})
 		s := survival{length: serverDown.length}

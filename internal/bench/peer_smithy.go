@@ -35,5 +35,6 @@ func (t smithyTransport) RoundTrip(req *http.Request) (*http.Response, error) {
 	if err != nil {
 		return nil, err
 	}
-	return t.base.RoundTrip(signed.(*smithyhttp.Request).Request)
+	// A signed request is a copy without a context; the client of AWS gives it that, too.
+	return t.base.RoundTrip(signed.(*smithyhttp.Request).WithContext(req.Context()))
 }

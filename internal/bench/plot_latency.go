@@ -8,24 +8,28 @@ import (
 	"time"
 )
 
-// A bucket is what the requests that began in a short time took.
-type bucket struct{ median, most time.Duration }
+// A bucket is what the requests that began in a short time took, and whether one stalled.
+type bucket struct {
+	median, most time.Duration
+	stalled      bool
+}
 
 const bucketWidth = 50 * time.Millisecond
 
 // buckets returns those of a stretch of time. Where no request began, all is zero.
 func (c crossing) buckets(length time.Duration) []bucket {
 	took := make([][]time.Duration, length/bucketWidth)
+	made := make([]bucket, len(took))
 	for _, s := range c.samples {
 		if i := int(s.at / bucketWidth); i < len(took) {
 			took[i] = append(took[i], s.took)
+			made[i].stalled = made[i].stalled || s.waited > stall
 		}
 	}
-	made := make([]bucket, len(took))
 	for i, all := range took {
 		if len(all) > 0 {
 			slices.Sort(all)
-			made[i] = bucket{all[len(all)/2], all[len(all)-1]}
+			made[i].median, made[i].most = all[len(all)/2], all[len(all)-1]
 		}
 	}
 	return made
@@ -69,7 +73,7 @@ func (d *drawing) latencyKey(x, y float64) {
 	d.rect(x+140, y-10, 4, 11, d.mark)
 	d.write(x+150, y, start, 12, d.muted, "up to the longest")
 	d.rect(x+270, y-10, 4, 11, d.bad)
-	d.write(x+280, y, start, 12, d.muted, fmt.Sprintf("… that waited for a token, over %d ms", stall.Milliseconds()))
+	d.write(x+280, y, start, 12, d.muted, fmt.Sprintf("… where a request waited over %d ms for a token", stall.Milliseconds()))
 }
 
 func (d *drawing) latencyStrip(s strip, c crossing, name string) {
@@ -83,8 +87,8 @@ func (d *drawing) latencyStrip(s strip, c crossing, name string) {
 	}
 	d.across(s.left, s.right, s.bottom)
 	marks := c.buckets(s.to)
-	d.stroke(s.spread(marks, func(b bucket) bool { return b.most <= stall }), 3, d.mark)
-	d.stroke(s.spread(marks, func(b bucket) bool { return b.most > stall }), 3, d.bad)
+	d.stroke(s.spread(marks, func(b bucket) bool { return !b.stalled }), 3, d.mark)
+	d.stroke(s.spread(marks, func(b bucket) bool { return b.stalled }), 3, d.bad)
 	d.stroke(s.medians(marks), 1.5, d.line)
 }
 
@@ -121,7 +125,7 @@ func (s strip) middleOf(bucket int) float64 {
 func latencyText(all []crossing) string {
 	var parts []string
 	for i, c := range all {
-		parts = append(parts, fmt.Sprintf("%s: %d of %s requests took longer than %d ms", peers[i].name, c.stalled(), thousands(len(c.samples)), stall.Milliseconds()))
+		parts = append(parts, fmt.Sprintf("%s: %d of %s requests waited over %d ms for a token", peers[i].name, c.stalled(), thousands(len(c.samples)), stall.Milliseconds()))
 	}
 	return strings.Join(parts, "; ") + "."
 }
