@@ -137,7 +137,7 @@ func expiryTable(figs *figures) table {
 	b := tokenEnds
 	title := fmt.Sprintf("Tokens that expire: %d workers for %v, tokens of %v, a refresh of %v", b.workers, b.length, b.lifetime, b.delay)
 	t := table{title: title, head: names()}
-	tuned := []any{"set for such tokens: requests / stalled / answered 401 / token requests"}
+	tuned := []any{"set for such tokens: requests / waited over 100 ms for a token / answered 401 / token requests"}
 	plain := []any{"… with the library's own default"}
 	for _, p := range peers {
 		c := b.run(p, b.best(p))
