@@ -2,6 +2,7 @@ package client
 
 import (
 	"hash/maphash"
+	"maps"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -22,20 +23,21 @@ type sessions struct {
 	shards [64]shard
 }
 
+// A shard has sessions by account, each in one of three places.
 type shard struct {
-	mu     sync.Mutex       // guards what follows
-	places map[string]place // by account
-	swept  time.Time
+	mu      sync.Mutex          // guards what follows
+	asked   map[string]*Session // for since the last turn
+	held    map[string]*Session // that were asked for before it
+	resting map[string]resting  // that were not
+	turned  time.Time
 }
 
-// A place has the Session of an account while it is asked for. After that it only knows
-// it, for as long as the program has it, and its Source, for as long as anything has that:
-// a view, a RoundTripper, a goroutine that refreshes or tries to save.
-type place struct {
-	held   *Session
-	known  weak.Pointer[Session]          // where held is nil
-	source weak.Pointer[transport.Source] // where held is nil
-	asked  bool                           // since the last sweep
+// A resting session is only known: for as long as the program has it, and its Source for as
+// long as anything has that, a view, a RoundTripper, a goroutine that refreshes or tries
+// to save.
+type resting struct {
+	session weak.Pointer[Session]
+	source  weak.Pointer[transport.Source]
 }
 
 func newSessions() *sessions { return &sessions{seed: maphash.MakeSeed()} }
@@ -46,60 +48,42 @@ func (all *sessions) get(account string, hold bool, create func(account string, 
 	sh := &all.shards[maphash.String(all.seed, account)%uint64(len(all.shards))]
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
-	if now := time.Now(); now.Sub(sh.swept) >= restTime {
-		sh.sweepLocked(now)
+	if time.Since(sh.turned) >= restTime {
+		sh.turnLocked()
 	}
-	p := sh.places[account]
-	s := p.session()
+	if s := sh.asked[account]; s != nil {
+		return s
+	}
+	s, known := sh.held[account], sh.resting[account]
 	if s == nil {
-		s = create(account, p.source.Value())
+		s = known.session.Value()
+	}
+	if s == nil {
+		s = create(account, known.source.Value())
 	}
 	switch {
-	case hold && !p.asked:
-		sh.placeLocked(account, place{held: s, asked: true})
-	case p.held == nil:
-		sh.placeLocked(account, resting(s))
+	case hold:
+		sh.asked[account] = s
+		delete(sh.held, account)
+		delete(sh.resting, account)
+	case sh.held[account] == nil:
+		sh.resting[account] = resting{weak.Make(s), weak.Make(s.source)}
 	}
 	return s
 }
 
-func resting(s *Session) place { return place{known: weak.Make(s), source: weak.Make(s.source)} }
-
-func (p *place) session() *Session {
-	if p.held != nil {
-		return p.held
-	}
-	return p.known.Value()
-}
-
-func (p *place) any() *transport.Source {
-	if p.held != nil {
-		return p.held.source
-	}
-	return p.source.Value()
-}
-
-func (sh *shard) placeLocked(account string, p place) {
-	if sh.places == nil {
-		sh.places = make(map[string]place)
-	}
-	sh.places[account] = p
-}
-
-// sweepLocked lets go of what was not asked for since the last time, and forgets what
+// turnLocked lets go of what was not asked for since the last turn, and forgets what
 // nothing has any more.
-func (sh *shard) sweepLocked(now time.Time) {
-	sh.swept = now
-	for account, p := range sh.places {
-		switch {
-		case p.asked:
-			sh.places[account] = place{held: p.held}
-		case p.held != nil:
-			sh.places[account] = resting(p.held)
-		case p.any() == nil:
-			delete(sh.places, account)
-		}
+func (sh *shard) turnLocked() {
+	if sh.resting == nil {
+		sh.resting = make(map[string]resting)
 	}
+	maps.DeleteFunc(sh.resting, func(_ string, r resting) bool { return r.source.Value() == nil })
+	for account, s := range sh.held {
+		sh.resting[account] = resting{weak.Make(s), weak.Make(s.source)}
+	}
+	sh.held, sh.asked = sh.asked, make(map[string]*Session)
+	sh.turned = time.Now()
 }
 
 // close returns what anything has still, by account.
@@ -115,8 +99,13 @@ func (all *sessions) close() map[string]*transport.Source {
 func (sh *shard) collect(open map[string]*transport.Source) {
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
-	for account, p := range sh.places {
-		if source := p.any(); source != nil {
+	for _, place := range []map[string]*Session{sh.asked, sh.held} {
+		for account, s := range place {
+			open[account] = s.source
+		}
+	}
+	for account, r := range sh.resting {
+		if source := r.source.Value(); source != nil {
 			open[account] = source
 		}
 	}

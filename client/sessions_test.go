@@ -16,52 +16,38 @@ import (
 )
 
 // held returns how many sessions the Client itself has in memory.
-func (s *sessions) held() (n int) {
-	s.each(func(p place) {
-		if p.held != nil {
-			n++
-		}
-	})
+func (all *sessions) held() (n int) {
+	all.each(func(sh *shard) { n += len(sh.asked) + len(sh.held) })
 	return n
 }
 
 // left returns how many sessions anything has in memory.
-func (s *sessions) left() (n int) {
+func (all *sessions) left() int {
 	runtime.GC()
-	s.each(func(p place) {
-		if p.any() != nil {
-			n++
-		}
-	})
-	return n
+	open := make(map[string]*transport.Source)
+	for i := range all.shards {
+		all.shards[i].collect(open)
+	}
+	return len(open)
 }
 
-func (s *sessions) each(f func(p place)) {
-	for i := range s.shards {
-		sh := &s.shards[i]
+func (all *sessions) each(f func(sh *shard)) {
+	for i := range all.shards {
+		sh := &all.shards[i]
 		sh.mu.Lock()
-		for _, p := range sh.places {
-			f(p)
-		}
+		f(sh)
 		sh.mu.Unlock()
 	}
 }
 
-// sweep looks through all of them, as who asks for other sessions has it done.
-func (s *sessions) sweep() {
-	for i := range s.shards {
-		sh := &s.shards[i]
-		sh.mu.Lock()
-		sh.sweepLocked(time.Now())
-		sh.mu.Unlock()
-	}
-}
+// turn is what comes when other sessions are asked for and it is time.
+func (all *sessions) turn() { all.each((*shard).turnLocked) }
 
 // rest lets the time pass in which a session is not asked for.
-func (s *sessions) rest() {
-	s.sweep()
+func (all *sessions) rest() {
+	all.turn()
 	time.Sleep(restTime)
-	s.sweep()
+	all.turn()
 }
 
 // All who ask for an account have one session in memory, also when some came so late
@@ -107,7 +93,11 @@ func TestSessions_are_given_back(t *testing.T) {
 			t.Errorf("of %d sessions %d are left", before, left)
 		}
 		f.client.sessions.rest()
-		f.client.sessions.each(func(place) { t.Error("a place is left") })
+		f.client.sessions.each(func(sh *shard) {
+			if len(sh.resting) > 0 {
+				t.Errorf("%d are known still", len(sh.resting))
+			}
+		})
 		calls := func() int {
 			return len(f.Log().Select(func(e testserver.Entry) bool { return e.Endpoint == testserver.Token }))
 		}
@@ -137,8 +127,8 @@ func TestSessions_stay(t *testing.T) {
 		go f.client.Session("refreshed").Token(t.Context())
 		synctest.Wait()
 		f.session = nil
-		f.client.sessions.sweep()
-		f.client.sessions.sweep() // no time passes: the refresh would
+		f.client.sessions.turn()
+		f.client.sessions.turn() // no time passes: the refresh would
 		if n := f.client.sessions.left(); n != 3 {
 			t.Errorf("%d sessions are left, want three", n)
 		}

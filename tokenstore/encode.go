@@ -89,23 +89,15 @@ func marshal(w wireRecord) ([]byte, error) {
 // DecodeRecord returns the record that was encoded as b. Every error is
 // [ErrCorrupt] and shows nothing of b.
 func DecodeRecord(b []byte) (Record, error) {
-	var w wireRecord
 	if len(b) > MaxRecord {
 		return Record{}, fmt.Errorf("%w: %d bytes", ErrCorrupt, len(b))
 	}
-	if v := versionOf(b); v > formatVersion {
-		return Record{}, fmt.Errorf("%w: format %d, and this program reads %d", ErrVersion, v, formatVersion)
-	}
-	dec := json.NewDecoder(bytes.NewReader(b))
-	dec.DisallowUnknownFields()
-	if err := dec.Decode(&w); err != nil {
-		return Record{}, corrupt(b, "not the JSON of a record")
-	}
-	if _, err := dec.Token(); err != io.EOF {
-		return Record{}, corrupt(b, "something follows the record")
-	}
-	if w.Version != formatVersion {
-		return Record{}, corrupt(b, "no version of a record")
+	w, flaw := unmarshal(b)
+	if flaw != "" {
+		if v := versionOf(b); v > formatVersion {
+			return Record{}, fmt.Errorf("%w: format %d, and this program reads %d", ErrVersion, v, formatVersion)
+		}
+		return Record{}, corrupt(b, flaw)
 	}
 	r := Record{
 		Issuer: w.Issuer, ClientID: w.ClientID, Account: w.Account,
@@ -126,6 +118,22 @@ func DecodeRecord(b []byte) (Record, error) {
 		return Record{}, corrupt(b, "a member has a value that no record has")
 	}
 	return r, nil
+}
+
+// unmarshal says what keeps b from being an encoding of formatVersion.
+func unmarshal(b []byte) (w wireRecord, flaw string) {
+	dec := json.NewDecoder(bytes.NewReader(b))
+	dec.DisallowUnknownFields()
+	if err := dec.Decode(&w); err != nil {
+		return w, "not the JSON of a record"
+	}
+	if _, err := dec.Token(); err != io.EOF {
+		return w, "something follows the record"
+	}
+	if w.Version != formatVersion {
+		return w, "no version of a record"
+	}
+	return w, ""
 }
 
 // versionOf returns the format version of b, if that is what b is, whatever else

@@ -66,6 +66,13 @@ func TestPeers_work(t *testing.T) {
 	}
 }
 
+// A caller that waits has the smallest stack there is.
+func TestWaiting(t *testing.T) {
+	if stack, heap := waitingMemory(freshet()); stack > 2500 || heap > 500 {
+		t.Errorf("%d B of stack and %d B of heap", stack, heap)
+	}
+}
+
 // What the table says of Freshet is what it has to be.
 func TestScenarios(t *testing.T) {
 	own := peers[len(peers)-1]

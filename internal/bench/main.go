@@ -32,6 +32,7 @@ var tables = []struct {
 	{"expiry", expiryTable},
 	{"outage", outageTable},
 	{"processes", processTable},
+	{"sessions", sessionsTable},
 }
 
 func main() {

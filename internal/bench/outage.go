@@ -20,10 +20,10 @@ type outage struct {
 
 // serverDown is the one that is measured. azcore leaves 30 s between two renewals, so the
 // outage has to come later than that to meet it. Freshet tries the more often the less is
-// left of the token: with one of an hour it is 4 token requests in 5 s.
+// left of the token, and with one of an hour 4 times in 5 s.
 var serverDown = outage{
-	lifetime: 48 * time.Second, early: 12 * time.Second,
-	length: 5 * time.Second, after: 2 * time.Second, every: 20 * time.Millisecond,
+	lifetime: 80 * time.Second, early: 20 * time.Second,
+	length: 5 * time.Second, after: 5 * time.Second, every: 20 * time.Millisecond,
 }
 
 // A survival is what became of a library in an outage. Times count from its beginning.

@@ -22,7 +22,7 @@ type scenario struct {
 // scenarios are in the order of the table.
 var scenarios = []scenario{
 	{"10,000 callers, expired token: token requests", stampede},
-	{"… stack of a waiting caller", waiting},
+	{"… stack / heap of a waiting caller", waiting},
 	{"token revoked under 1000 requests, half of them POSTs: answered 200 / token requests", revoked},
 	{"20 ms deadline during a 500 ms refresh: back after", slowWaiter},
 	{"first caller cancelled after the server rotated: 20 others served / session lost", leaderCancelled},
@@ -57,30 +57,50 @@ func stampede(p peer) string {
 	return fmt.Sprint(tokens.calls.Load())
 }
 
-// waiting measures the stacks while all callers wait for one token request.
+// waiting is the memory of a caller while all wait for one token request.
 func waiting(p peer) string {
+	stack, heap := waitingMemory(p)
+	return fmt.Sprintf("%.1f / %.1f KiB", float64(stack)/1024, float64(heap)/1024)
+}
+
+func waitingMemory(p peer) (stack, heap int) {
 	tokens := &issuer{lifetime: time.Hour, delay: 2 * time.Second}
 	rt := p.over(api{}, tokens, settings{})
 	reqs := make([]*http.Request, crowd) // to make one needs more stack than to send it
 	for i := range reqs {
 		reqs[i] = request(context.Background(), 6)
 	}
-	before := stacks()
+	before := memory()
+	beginSmall()
 	var wg sync.WaitGroup
 	for _, req := range reqs {
 		wg.Go(func() { rt.RoundTrip(req) })
 	}
 	time.Sleep(time.Second)
-	size := (stacks() - before) / crowd
+	now := memory()
 	wg.Wait()
-	return fmt.Sprintf("%.1f KiB", float64(size)/1024)
+	return int(now.StackInuse-before.StackInuse) / crowd, int(now.HeapAlloc-before.HeapAlloc) / crowd
 }
 
-func stacks() uint64 {
+// beginSmall has goroutines begin with the smallest stack, whatever was measured before:
+// the runtime has them begin with what those needed that it met last.
+func beginSmall() {
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	over := make(chan struct{})
+	defer close(over)
+	for range crowd {
+		wg.Go(func() { <-over })
+	}
 	runtime.GC()
-	var m runtime.MemStats
+}
+
+// memory is what is in use after a collection.
+func memory() (m runtime.MemStats) {
+	runtime.GC()
+	runtime.GC() // and what waited for a finalizer or lay in a pool
 	runtime.ReadMemStats(&m)
-	return m.StackInuse
+	return m
 }
 
 func revoked(p peer) string {
