@@ -178,3 +178,11 @@ func TestSessions_close(t *testing.T) {
 		wg.Wait()
 	}
 }
+
+// To ask for a session that is there takes no memory.
+func TestSession_allocates_nothing(t *testing.T) {
+	f := newFixture(t)
+	if n := testing.AllocsPerRun(100, func() { f.client.Session("alice") }); n != 0 {
+		t.Errorf("%v allocations", n)
+	}
+}
