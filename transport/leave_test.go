@@ -32,9 +32,13 @@ func TestFlights_are_of_one_session(t *testing.T) {
 		if left := s.group() != before; left != test.leaves {
 			t.Errorf("%s: left %t, want %t", what, left, test.leaves)
 		}
+		running, over := make(chan struct{}), make(chan struct{})
+		s.begin(func() { close(running); <-over }) // what else runs keeps the flights
+		<-running
 		before = s.group()
 		if err := s.Forget(t.Context()); err != nil || s.group() == before {
 			t.Errorf("Forget: %v, left %t", err, s.group() != before)
 		}
+		close(over)
 	}
 }

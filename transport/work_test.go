@@ -3,6 +3,7 @@ package transport
 import (
 	"context"
 	"errors"
+	"runtime"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -45,6 +46,27 @@ func TestSource_is_small_when_idle(t *testing.T) {
 	if size := unsafe.Sizeof(Source{}); size > 112 {
 		t.Errorf("a Source has %d bytes, and there may be a million", size)
 	}
+}
+
+// Callers that wait for a refresh need no goroutine beside their own.
+func TestWaiters_need_no_goroutines(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, _ := rejectable(t, 0)
+		s.cfg.Refresh = func(_ context.Context, _ tokenstore.Record, _ string) (tokenstore.Record, error) {
+			time.Sleep(time.Second)
+			return *clocked(time.Now(), 0), nil
+		}
+		before := runtime.NumGoroutine()
+		const callers = 1000
+		for range callers {
+			go s.Token(t.Context(), "")
+		}
+		synctest.Wait()
+		if more := runtime.NumGoroutine() - before - callers; more > 3 { // singleflight's, the flight's and the store's
+			t.Errorf("%d goroutines more for %d callers", more, callers)
+		}
+		time.Sleep(2 * time.Second)
+	})
 }
 
 // Sources made by With share the configuration, and nothing of their sessions.
