@@ -40,12 +40,16 @@ func copyHeader(h http.Header) http.Header {
 	return maps.Clone(h)
 }
 
-// hasAuthorization reports whether the caller set the field, if only to nothing, in one
-// of the spellings that people write: net/http sends names as they stand in the map. To
-// look at each name would cost half as much again as to copy them.
+// spellings are those of Authorization that people write: net/http sends names as they
+// stand in the map. To look at each name of a header would cost as much as to copy it.
+var spellings = [...]string{"Authorization", "authorization", "AUTHORIZATION"}
+
+// hasAuthorization reports whether the caller set the field, if only to nothing.
 func hasAuthorization(h http.Header) bool {
-	_, canonical := h["Authorization"]
-	_, lower := h["authorization"]
-	_, upper := h["AUTHORIZATION"]
-	return canonical || lower || upper
+	for i := range spellings {
+		if _, set := h[spellings[i]]; set {
+			return true
+		}
+	}
+	return false
 }

@@ -33,7 +33,7 @@ func TestGlance_spares_the_wall_clock(t *testing.T) {
 		if !tok.glance.at(tok) {
 			t.Error("looked before its time")
 		}
-		time.Sleep(1)
+		time.Sleep(time.Nanosecond)
 		if tok.glance.at(tok) {
 			t.Error("not looked when it was time")
 		}
