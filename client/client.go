@@ -75,7 +75,7 @@ func (c *Client) Format(f fmt.State, _ rune) {
 
 // Session returns the session of an account; the same account gives the same
 // Session. The name is the program's own: a user's id, an e-mail address, the
-// name of a job. It does no I/O, and takes well under a microsecond.
+// name of a job. It does no I/O, and takes about as long as a lookup in a map.
 //
 // A session in memory is about a kilobyte, beside its tokens. When it was not asked for
 // in ten minutes, the program has nothing of it, no refresh of it runs and its tokens

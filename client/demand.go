@@ -100,14 +100,17 @@ func (d *Demand) check(p *problems) {
 	if d == nil {
 		return
 	}
-	for field, words := range map[string][]string{"Scopes": d.Scopes, "ACRValues": d.ACRValues} {
-		for i, s := range words {
-			if !isScope(s) {
-				p.add("Demand.%s[%d] is empty or has a character that none has", field, i)
-			}
-		}
-	}
+	checkWords(p, "Scopes", d.Scopes)
+	checkWords(p, "ACRValues", d.ACRValues)
 	if d.MaxAge != nil {
 		p.duration("Demand.MaxAge", *d.MaxAge)
+	}
+}
+
+func checkWords(p *problems, field string, words []string) {
+	for i, s := range words {
+		if !isScope(s) {
+			p.add("Demand.%s[%d] is empty or has a character that none has", field, i)
+		}
 	}
 }
